@@ -1,0 +1,3 @@
+module github.com/simroot/simroot
+
+go 1.26.0
