@@ -1,0 +1,110 @@
+package api
+
+import "time"
+
+// Paths of administration. All but the public ones need a bearer token.
+const (
+	PathTransportKey = "/v1/transport-key" // GET, public: [TransportKey]
+	PathTrustAnchors = "/v1/trust-anchors" // GET, public: PEM certificates
+	PathIssuers      = "/v1/issuers"       // GET, public: PEM certificates of the issuing CAs
+	PathCRL          = "/v1/crl"           // GET, public: DER, the issuing CA's current CRL
+	PathFleets       = "/v1/fleets"        // GET: [Page] of [Fleet], POST: [Fleet]
+	PathBatches      = "/v1/batches"       // POST ?fleet=NAME, a batch file: [ImportResult]
+	PathSIMs         = "/v1/sims"          // GET ?fleet=&state=&after=&limit=: [Page] of [SIM]
+	PathCredentials  = "/v1/credentials"   // GET ?iccid=&state=&after=&limit=: [Page] of [Credential]
+	PathServers      = "/v1/servers"       // POST: [ServerRequest] → [ServerCertificate]
+	PathTokens       = "/v1/tokens"        // GET: [Page] of [Token], POST: [TokenRequest] → [NewToken]
+	PathAudit        = "/v1/audit"         // GET ?after=&limit=: [Page] of [AuditEntry]
+	PathOpenAPI      = "/openapi.json"     // GET, public
+	PathHealth       = "/healthz"          // GET, public
+)
+
+// Page is one page of a list. Next is the value of "after" for the next page, empty on the last.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// TransportKey is the public key to which SIM keys in batch files are sealed.
+type TransportKey struct {
+	Key []byte `json:"key"` // X25519, 32 bytes; see [Seal]
+}
+
+// ImportResult tells what became of a batch: all of it is imported, or nothing.
+type ImportResult struct {
+	Imported int `json:"imported"`
+}
+
+// Change asks for a change of state of a SIM (POST …/sims/{iccid}/suspend, /resume,
+// /terminate, /revoke) or of a credential (POST …/credentials/{id}/revoke).
+type Change struct {
+	Reason RevocationReason `json:"reason,omitempty" enum:"unspecified,keyCompromise,affiliationChanged,superseded,cessationOfOperation,privilegeWithdrawn"`
+	Note   string           `json:"note,omitempty" maxLength:"200"`
+}
+
+// ServerRequest asks for the TLS certificate of an application server.
+type ServerRequest struct {
+	// Names are DNS names and IP addresses.
+	Names []string `json:"names" minItems:"1" maxItems:"20"`
+	// CSR is a PKCS#10 request in DER; only its key and proof of possession count.
+	CSR []byte `json:"csr"`
+}
+
+// ServerCertificate is a chain in PEM, leaf first.
+type ServerCertificate struct {
+	Chain string `json:"chain"`
+}
+
+// Role is what a token allows.
+type Role string
+
+// The roles.
+const (
+	RoleAdmin     Role = "admin"     // everything
+	RoleOperator  Role = "operator"  // SIMs, credentials and fleets
+	RoleAuditor   Role = "auditor"   // read only
+	RoleAppServer Role = "appserver" // the feed, and secrets sealed to the token's key
+)
+
+// TokenRequest asks for a token.
+type TokenRequest struct {
+	Name     string   `json:"name" minLength:"1" maxLength:"64"`
+	Role     Role     `json:"role" enum:"admin,operator,auditor,appserver"`
+	Lifetime Duration `json:"lifetime,omitzero"` // 0: 30 days, or 365 days for an application server
+	// SealingKey is the public key to which PSKs are sealed for the holder of an
+	// appserver token; see [Seal].
+	SealingKey []byte `json:"sealing_key,omitempty"`
+}
+
+// NewToken is a token, shown this once: the platform keeps only a hash.
+type NewToken struct {
+	Token
+	Secret string `json:"secret"`
+}
+
+// Token describes a token.
+type Token struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Role    Role      `json:"role"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+}
+
+// SealedSecret is a PSK sealed to the asking application server's key
+// (POST …/credentials/{id}/secret), with the credential's ID as info; see [Seal].
+type SealedSecret struct {
+	Sealed []byte `json:"sealed"`
+}
+
+// AuditEntry is one state change: who, what, why.
+type AuditEntry struct {
+	Seq     int64     `json:"seq"`
+	Time    time.Time `json:"time"`
+	Actor   string    `json:"actor"`
+	Action  string    `json:"action"`
+	Subject string    `json:"subject"`
+	Before  string    `json:"before,omitempty"`
+	After   string    `json:"after,omitempty"`
+	Note    string    `json:"note,omitempty"`
+}

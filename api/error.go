@@ -1,0 +1,61 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Code tells programs why the platform refused. Codes never change their meaning.
+type Code string
+
+// The codes.
+const (
+	CodeBadRequest      Code = "bad_request"        // the request is malformed
+	CodeUnauthorized    Code = "unauthorized"       // no token, or one that is unknown, expired or withdrawn
+	CodeForbidden       Code = "forbidden"          // the token's role may not do this
+	CodeUnknownSIM      Code = "unknown_sim"        // no batch with this ICCID was imported
+	CodeUnknownFleet    Code = "unknown_fleet"      //
+	CodeUnknownCred     Code = "unknown_credential" //
+	CodeUnknownSession  Code = "unknown_session"    // the relay session has ended or never was: start again
+	CodeSessionReplaced Code = "session_replaced"   // another onboarding of the same SIM took over
+	CodeOutOfStep       Code = "out_of_step"        // answers for a step that is not the current one
+	CodeSIMSuspended    Code = "sim_suspended"      //
+	CodeSIMTerminated   Code = "sim_terminated"     //
+	CodeReenrolment     Code = "reenrolment_denied" // the SIM's credential was revoked and the fleet allows no new one
+	CodeCardNotGenuine  Code = "card_not_genuine"   // the card does not hold the keys of this SIM, or its answers were altered
+	CodeCardRefused     Code = "card_refused"       // the card refused a command
+	CodeCardMisbehaved  Code = "card_misbehaved"    // the card answered something that cannot be true
+	CodeConflict        Code = "conflict"           // the state does not allow this
+	CodeAlreadyExists   Code = "already_exists"     //
+	CodeTooLarge        Code = "too_large"          //
+	CodeTooManyRequests Code = "too_many_requests"  //
+	CodeInternal        Code = "internal"           //
+)
+
+// Error is a refusal by the platform (RFC 9457).
+type Error struct {
+	Status     int           `json:"status"`
+	Title      string        `json:"title"`
+	Code       Code          `json:"code"`
+	Detail     string        `json:"detail,omitempty"`
+	RequestID  string        `json:"request_id,omitempty"`
+	RetryAfter time.Duration `json:"-"` // from the Retry-After header; 0 if absent
+}
+
+func (e *Error) Error() string {
+	text := e.Detail
+	if text == "" {
+		text = e.Title
+	}
+	if e.RequestID != "" {
+		return fmt.Sprintf("platform: %s (%s, request %s)", text, e.Code, e.RequestID)
+	}
+	return fmt.Sprintf("platform: %s (%s)", text, e.Code)
+}
+
+// HasCode tells whether err is, or wraps, a refusal with the given code.
+func HasCode(err error, code Code) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == code
+}
