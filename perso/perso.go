@@ -255,7 +255,36 @@ const (
 
 // Commands packs a script into the fewest STORE DATA commands, the last of which makes
 // the card commit. An operation is never split.
-func Commands(script ...Op) ([]apdu.Command, error) {
+func Commands(script ...Op) ([]apdu.Command, error) { return Staged(script, nil) }
+
+// Staged is [Commands] for a script in two parts: the last command carries all of commit
+// and nothing else, so that a caller can hold it back until its own records are safe.
+func Staged(prepare, commit []Op) ([]apdu.Command, error) {
+	blocks, err := pack(prepare)
+	if err != nil {
+		return nil, err
+	}
+	last, err := pack(commit)
+	if err != nil {
+		return nil, err
+	}
+	if len(last) > 1 {
+		return nil, fmt.Errorf("perso: the committing operations need %d blocks: want one", len(last))
+	}
+	blocks = append(blocks, last...)
+	if len(blocks) == 0 || len(blocks) > 256 {
+		return nil, fmt.Errorf("perso: a script of %d blocks: want 1 to 256", len(blocks))
+	}
+	commands := make([]apdu.Command, len(blocks))
+	for i, b := range blocks {
+		commands[i] = apdu.Command{CLA: 0x80, INS: insStoreData, P1: berTLV | answers, P2: byte(i), Data: b, Le: apdu.MaxLe}
+	}
+	commands[len(commands)-1].P1 |= lastBlock
+	return commands, nil
+}
+
+// pack fills blocks with whole operations, in order.
+func pack(script []Op) ([][]byte, error) {
 	var blocks [][]byte
 	for _, op := range script {
 		b := op.encode()
@@ -268,13 +297,5 @@ func Commands(script ...Op) ([]apdu.Command, error) {
 			blocks = append(blocks, b)
 		}
 	}
-	if len(blocks) == 0 || len(blocks) > 256 {
-		return nil, fmt.Errorf("perso: a script of %d blocks: want 1 to 256", len(blocks))
-	}
-	commands := make([]apdu.Command, len(blocks))
-	for i, b := range blocks {
-		commands[i] = apdu.Command{CLA: 0x80, INS: insStoreData, P1: berTLV | answers, P2: byte(i), Data: b, Le: apdu.MaxLe}
-	}
-	commands[len(commands)-1].P1 |= lastBlock
-	return commands, nil
+	return blocks, nil
 }
