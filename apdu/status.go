@@ -88,6 +88,11 @@ func (s SW) Error() string {
 // waits, ETSI TS 102 221, 10.2.1.1) or 63CF (remote administration has ended, GSMA IoT.05).
 func (s SW) Succeeded() bool { return s == OK || s>>8 == 0x91 || s == RemoteAdminDone }
 
+// Processed tells whether the command was carried out at all: normally, or with a warning
+// (62xx and 63xx, ISO/IEC 7816-4, 5.1.3). A secure channel protects these answers
+// and no others.
+func (s SW) Processed() bool { return s.Succeeded() || s>>8 == 0x62 || s>>8 == 0x63 }
+
 // Err is nil if the command was carried out, and the status word itself otherwise.
 func (s SW) Err() error {
 	if s.Succeeded() {
