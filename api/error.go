@@ -17,6 +17,7 @@ const (
 	CodeUnknownSIM      Code = "unknown_sim"        // no batch with this ICCID was imported
 	CodeUnknownFleet    Code = "unknown_fleet"      //
 	CodeUnknownCred     Code = "unknown_credential" //
+	CodeUnknownToken    Code = "unknown_token"      //
 	CodeUnknownSession  Code = "unknown_session"    // the relay session has ended or never was: start again
 	CodeSessionReplaced Code = "session_replaced"   // another onboarding of the same SIM took over
 	CodeOutOfStep       Code = "out_of_step"        // answers for a step that is not the current one

@@ -1,0 +1,3 @@
+package envelope
+
+type Envelope struct{}
