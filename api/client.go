@@ -78,18 +78,23 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		return err
 	}
 	defer answer.Body.Close()
-	if out == nil {
-		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer))
-		return err
+	return read(answer.Body, method, path, out)
+}
+
+// read decodes a successful answer into out (nil: ignored; *[]byte: as it is).
+func read(body io.Reader, method, path string, out any) (err error) {
+	body = io.LimitReader(body, maxAnswer)
+	switch out := out.(type) {
+	case nil:
+		_, err = io.Copy(io.Discard, body)
+	case *[]byte:
+		*out, err = io.ReadAll(body)
+	default:
+		if err := json.NewDecoder(body).Decode(out); err != nil {
+			return fmt.Errorf("platform: %s %s: answer is not what this version expects: %w", method, path, err)
+		}
 	}
-	if raw, ok := out.(*[]byte); ok {
-		*raw, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-		return err
-	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(out); err != nil {
-		return fmt.Errorf("platform: %s %s: answer is not what this version expects: %w", method, path, err)
-	}
-	return nil
+	return err
 }
 
 // send makes a request and returns a successful answer, whose body the caller closes.

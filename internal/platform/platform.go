@@ -1,44 +1,38 @@
-// Package platform puts the platform's services together on one data directory.
+// Package platform is the security services platform: it puts the services together over
+// one data directory and serves them.
 package platform
 
 import (
 	"context"
+	"log/slog"
+	"net"
 	"time"
-
-	"github.com/simroot/simroot/api"
-	"github.com/simroot/simroot/internal/platform/audit"
-	"github.com/simroot/simroot/internal/platform/ca"
-	"github.com/simroot/simroot/internal/platform/credential"
-	"github.com/simroot/simroot/internal/platform/crl"
-	"github.com/simroot/simroot/internal/platform/feed"
-	"github.com/simroot/simroot/internal/platform/registry"
-	"github.com/simroot/simroot/internal/platform/store"
-	"github.com/simroot/simroot/internal/platform/token"
 )
 
-// Services are all services of one platform node.
-type Services struct {
-	Store    store.Store
-	Registry *registry.Registry
-	Life     *credential.Life
-	CA       *ca.CA
-	CRL      *crl.Publisher
-	Feed     *feed.Feed
-	Tokens   *token.Tokens
-	Audit    *audit.Log
+// Options configures a platform.
+type Options struct {
+	// Names are further DNS names and IP addresses that the platform's own TLS
+	// certificate is good for, besides those of this machine.
+	Names []string
+	// Clock tells the time; nil means time.Now.
+	Clock func() time.Time
+	// Log receives the request log and what goes wrong inside; nil means nowhere.
+	Log *slog.Logger
 }
 
-// Init makes keys, CA and an empty store in dir, which must not hold a platform yet, and
-// returns the first admin token, which is shown this once.
-func Init(ctx context.Context, dir string, clock func() time.Time) (api.NewToken, error) {
-	panic("soon")
-}
+// Platform is an open platform.
+type Platform struct{}
 
-// Initialized tells whether dir holds a platform.
-func Initialized(dir string) bool { panic("soon") }
+// Init makes a platform in dir, which it creates, and returns the first admin token. The
+// token is shown this once. A directory that holds a platform already is refused.
+func Init(dir string, o Options) (token string, err error) { return "", nil }
 
-// Open opens the platform in dir. A nil clock means time.Now.
-func Open(ctx context.Context, dir string, clock func() time.Time) (*Services, error) { panic("soon") }
+// Open opens the platform in dir.
+func Open(dir string, o Options) (*Platform, error) { return &Platform{}, nil }
 
-// Close ends all services; what was acknowledged is on disk.
-func (s *Services) Close() error { panic("soon") }
+// Serve answers requests on l, over TLS with the platform's certificate, until ctx ends; it
+// then ends the feeds, lets the other requests finish, and closes l.
+func (p *Platform) Serve(ctx context.Context, l net.Listener) error { return nil }
+
+// Close releases what the platform holds open.
+func (p *Platform) Close() error { return nil }
