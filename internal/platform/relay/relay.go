@@ -1,0 +1,168 @@
+// Package relay carries out the switch-on walk: over an agent that sees only sealed
+// commands, it opens a secure channel with a SIM's security domain and gives the SIM its
+// credential.
+//
+// A session is a conversation of steps ([api.RelayStep], [api.RelayAnswers]). What happens in
+// it is written as straight-line code, in walk.go; a session is that code as a
+// coroutine, which runs only while a request is being served and sleeps, holding nothing
+// but memory, while the card works.
+//
+// Sessions live in one process. One that is lost, to a restart or a time-out, costs
+// nothing: the agent starts again, and the walk reads back what the SIM holds.
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/internal/platform/credential"
+	"github.com/simroot/simroot/internal/platform/registry"
+)
+
+// Limits on sessions.
+const (
+	maxSessions   = 10_000          // in all
+	maxPerSIM     = 4               // that have not proved themselves yet, or linger
+	idleTime      = 2 * time.Minute // a session that nobody answers is forgotten
+	serveTime     = 30 * time.Second
+	minAID        = 5
+	maxAID        = 16
+	maxAnswerSize = 258 // 256 bytes of data and a status word
+)
+
+// Options are what a [Relay] works with.
+type Options struct {
+	Registry *registry.Registry
+	Life     *credential.Life
+	// Root is the certificate that is placed on SIMs as their trust anchor.
+	Root *x509.Certificate
+	// Clock tells the time; nil means time.Now.
+	Clock func() time.Time
+}
+
+// Relay holds the sessions. It is safe for concurrent use.
+type Relay struct {
+	o Options
+
+	mu       sync.Mutex
+	sessions map[string]*session
+}
+
+// New returns a relay without sessions.
+func New(o Options) *Relay {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	return &Relay{o: o, sessions: map[string]*session{}}
+}
+
+// Open begins a session and returns its first step. It refuses a SIM that is unknown,
+// suspended or terminated.
+func (r *Relay) Open(ctx context.Context, request api.RelayOpen) (api.RelayStep, error) {
+	if request.Version != api.RelayVersion {
+		return api.RelayStep{}, refuse(http.StatusBadRequest, api.CodeBadRequest,
+			"the agent speaks relay version %d, this platform speaks %d: update the older of the two", request.Version, api.RelayVersion)
+	}
+	iccid, err := card.ParseICCID(request.ICCID)
+	if err != nil {
+		return api.RelayStep{}, refuse(http.StatusBadRequest, api.CodeBadRequest, "%v", err)
+	}
+	if n := len(request.Applet); n < minAID || n > maxAID {
+		return api.RelayStep{}, refuse(http.StatusBadRequest, api.CodeBadRequest, "applet: an AID of %d bytes: want %d to %d", n, minAID, maxAID)
+	}
+	sim, fleet, keys, err := r.o.Registry.Admit(ctx, request.ICCID)
+	if err != nil {
+		return api.RelayStep{}, err
+	}
+	s := newSession(sim.ICCID, r.o.Clock())
+	s.start(&walk{
+		registry: r.o.Registry, life: r.o.Life, root: r.o.Root, now: r.o.Clock,
+		session: s.id, iccid: iccid, fleet: fleet, keys: keys, applet: request.Applet,
+	})
+	if err := r.admit(s); err != nil {
+		s.stop()
+		return api.RelayStep{}, err
+	}
+	step, err := s.advance(ctx, nil)
+	if err != nil {
+		r.drop(s)
+	}
+	return step, err
+}
+
+// Answer gives a session the card's answers and returns its next step. Repeating the
+// answers of a step returns what was returned before.
+func (r *Relay) Answer(ctx context.Context, id string, answers api.RelayAnswers) (api.RelayStep, error) {
+	r.mu.Lock()
+	s := r.sessions[id]
+	r.mu.Unlock()
+	if s == nil {
+		return api.RelayStep{}, refuse(http.StatusNotFound, api.CodeUnknownSession,
+			"this session is not known here: it has ended, or the platform was restarted; start the onboarding again")
+	}
+	s.touch(r.o.Clock())
+	return s.answer(ctx, answers)
+}
+
+// admit makes a session known, if there is room for it.
+func (r *Relay) admit(s *session) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.o.Clock()
+	same := 0
+	var oldest *session
+	for id, other := range r.sessions {
+		if now.Sub(other.lastUse()) > idleTime {
+			other.stop()
+			delete(r.sessions, id)
+			continue
+		}
+		if other.iccid == s.iccid {
+			same++
+			if oldest == nil || other.lastUse().Before(oldest.lastUse()) {
+				oldest = other
+			}
+		}
+	}
+	if len(r.sessions) >= maxSessions {
+		e := refuse(http.StatusTooManyRequests, api.CodeTooManyRequests, "too many onboardings at once: come again in a while")
+		e.RetryAfter = 10 * time.Second
+		return e
+	}
+	// A device that keeps losing power leaves sessions behind: the least recently used
+	// makes room. A stranger who opens sessions for this SIM can push out only what has
+	// been idle for longer than his own.
+	if same >= maxPerSIM {
+		oldest.stop()
+		delete(r.sessions, oldest.id)
+	}
+	r.sessions[s.id] = s
+	return nil
+}
+
+func (r *Relay) drop(s *session) {
+	r.mu.Lock()
+	delete(r.sessions, s.id)
+	r.mu.Unlock()
+	s.stop()
+}
+
+// refuse is a refusal that the agent's operator is to read.
+func refuse(status int, code api.Code, format string, args ...any) *api.Error {
+	return &api.Error{Status: status, Code: code, Title: http.StatusText(status), Detail: fmt.Sprintf(format, args...)}
+}
+
+// newID is an unguessable session identifier.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,64 @@
+package relay
+
+import (
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/credential"
+	"github.com/simroot/simroot/iotsafe"
+	"github.com/simroot/simroot/perso"
+)
+
+// deliverSecret takes a PSK from wherever it stands to active: made by the platform, put
+// into the SIM under the session's key-encryption key, and confirmed by the SIM.
+func (w *walk) deliverSecret(c credential.Record, store contents) (credential.Record, error) {
+	secret, c, err := w.life.KeyedSecret(w.ctx, w.session, c.ID)
+	if err != nil {
+		return c, err
+	}
+	defer clear(secret)
+	if c.State == api.Keyed {
+		if c, err = w.life.Issue(w.ctx, w.session, c.ID); err != nil {
+			return c, err
+		}
+	}
+
+	sealed, err := w.channel.host.EncryptSensitive(secret)
+	if err != nil {
+		return c, err
+	}
+	id := w.fleet.Profile.Slots[c.Slot].Secret
+	var prepare []perso.Op
+	if _, there := store.get(iotsafe.SecretKey, id); !there {
+		prepare = append(prepare, perso.Create{Object: iotsafe.Object{
+			Kind: iotsafe.SecretKey, ID: id, Label: slotLabel(c.Slot), KeyType: iotsafe.HMACSecret,
+			Functions: iotsafe.KeyDerivation, Derivations: iotsafe.PRFSHA256 | iotsafe.HKDF,
+		}})
+	}
+	prepare = append(prepare, perso.PutSecret{ID: id, Encrypted: sealed, Check: perso.SecretCheck(secret)})
+	challenge := newChallenge()
+	prove := perso.Prove{Ref: perso.Ref{Kind: iotsafe.SecretKey, ID: id}, Challenge: challenge}
+	commands, err := perso.Staged(prepare, append(w.switchTo(c.Slot, store), prove))
+	if err != nil {
+		return c, err
+	}
+	last := len(commands) - 1
+	if _, err = w.begin(commands[:last]...); err != nil {
+		return c, err
+	}
+	// From here on application servers accept the PSK: they must, before the SIM may
+	// use it.
+	if c, err = w.life.Deliver(w.ctx, w.session, c.ID); err != nil {
+		return c, err
+	}
+	answers, err := w.proceed(commands[last])
+	if err != nil {
+		return c, err
+	}
+	if len(answers) != 1 {
+		return c, misbehaved("the card gave %d answers when asked to prove that it holds its secret", len(answers))
+	}
+	proof, ok := answers[0].(perso.ProofAnswer)
+	if !ok {
+		return c, misbehaved("the card answered %T when asked to prove that it holds its secret", answers[0])
+	}
+	return w.life.Activate(w.ctx, w.session, c.ID, &api.Confirmation{Challenge: challenge[:], Proof: proof.Proof})
+}

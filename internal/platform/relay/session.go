@@ -1,0 +1,133 @@
+package relay
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/simroot/simroot/apdu"
+	"github.com/simroot/simroot/api"
+)
+
+// session is one conversation. Its walk is a coroutine that yields commands.
+type session struct {
+	id, iccid string
+	used      atomic.Int64 // Unix nanoseconds of the last request
+
+	mu      sync.Mutex
+	walk    *walk
+	next    func() (commands [][]byte, running bool)
+	release func()
+
+	step   api.RelayStep // what was answered last
+	err    error         // or this
+	served bool          // whether step or err is set
+}
+
+func newSession(iccid string, now time.Time) *session {
+	s := &session{id: newID(), iccid: iccid}
+	s.touch(now)
+	return s
+}
+
+func (s *session) touch(now time.Time) { s.used.Store(now.UnixNano()) }
+func (s *session) lastUse() time.Time  { return time.Unix(0, s.used.Load()) }
+
+// start makes the walk ready to run; it runs up to its first commands in advance.
+func (s *session) start(w *walk) {
+	s.walk = w
+	s.next, s.release = iter.Pull(func(yield func([][]byte) bool) {
+		w.yield = yield
+		w.result, w.err = w.run()
+	})
+}
+
+// stop ends the walk wherever it stands.
+func (s *session) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release()
+}
+
+// answer checks answers against the step they belong to and runs the walk on.
+func (s *session) answer(ctx context.Context, a api.RelayAnswers) (api.RelayStep, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.served && a.Step == s.step.Step-1:
+		return s.step, s.err
+	case s.served && s.err != nil:
+		return api.RelayStep{}, s.err
+	case a.Step != s.step.Step || s.step.Result != nil:
+		return api.RelayStep{}, refuse(http.StatusConflict, api.CodeOutOfStep, "answers for step %d, but the session is at step %d", a.Step, s.step.Step)
+	}
+	if a.Failure != "" {
+		s.release()
+		s.err = refuse(http.StatusConflict, api.CodeCardRefused, "the agent could not reach the card; start again when it can")
+		s.step.Step++
+		return api.RelayStep{}, s.err
+	}
+	if err := checkAnswers(s.step.Commands, a.Responses); err != nil {
+		return api.RelayStep{}, err
+	}
+	return s.advanceLocked(ctx, a.Responses)
+}
+
+// checkAnswers bounds what an agent may report: one answer to each command, or fewer if
+// the last one is a refusal.
+func checkAnswers(commands, responses [][]byte) error {
+	if len(responses) == 0 || len(responses) > len(commands) {
+		return refuse(http.StatusBadRequest, api.CodeBadRequest, "%d answers to %d commands", len(responses), len(commands))
+	}
+	for i, b := range responses {
+		if len(b) > maxAnswerSize {
+			return refuse(http.StatusBadRequest, api.CodeBadRequest, "answer %d has %d bytes: want at most %d", i+1, len(b), maxAnswerSize)
+		}
+		r, err := apdu.ParseResponse(b)
+		if err != nil {
+			return refuse(http.StatusBadRequest, api.CodeBadRequest, "answer %d: %v", i+1, err)
+		}
+		if last := i == len(responses)-1; last && len(responses) < len(commands) && r.SW.Processed() {
+			return refuse(http.StatusBadRequest, api.CodeBadRequest, "%d answers to %d commands, and the last one is no refusal", len(responses), len(commands))
+		}
+	}
+	return nil
+}
+
+func (s *session) advance(ctx context.Context, responses [][]byte) (api.RelayStep, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.advanceLocked(ctx, responses)
+}
+
+// advanceLocked runs the walk up to its next commands or its end. What it does
+// for the SIM must not stop halfway because an agent hung up, so the request's
+// cancellation does not reach it.
+func (s *session) advanceLocked(ctx context.Context, responses [][]byte) (api.RelayStep, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), serveTime)
+	defer cancel()
+	s.walk.ctx, s.walk.responses = ctx, responses
+	commands, running := s.next()
+	s.walk.ctx, s.walk.responses = nil, nil
+
+	next := api.RelayStep{Session: s.id, Step: s.step.Step + 1}
+	s.err = nil
+	switch {
+	case running:
+		next.Commands = commands
+	case s.walk.err != nil:
+		s.err = s.walk.err
+	case s.walk.result == nil: // stopped from outside
+		s.err = refuse(http.StatusNotFound, api.CodeUnknownSession, "this session has ended; start the onboarding again")
+	default:
+		next.Result = s.walk.result
+	}
+	s.step, s.served = next, true
+	if s.err != nil {
+		return api.RelayStep{}, s.err
+	}
+	return next, nil
+}

@@ -1,0 +1,301 @@
+package relay
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/x509"
+	"net/http"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/internal/platform/credential"
+	"github.com/simroot/simroot/internal/platform/registry"
+	"github.com/simroot/simroot/iotsafe"
+	"github.com/simroot/simroot/perso"
+)
+
+// walk is one switch-on of one SIM.
+type walk struct {
+	registry *registry.Registry
+	life     *credential.Life
+	root     *x509.Certificate
+	now      func() time.Time
+
+	session string
+	iccid   card.ICCID
+	fleet   api.Fleet
+	keys    registry.SIMKeys
+	applet  []byte
+
+	// Of the request that is being served: see session.advanceLocked.
+	ctx       context.Context
+	yield     func(commands [][]byte) bool
+	responses [][]byte
+
+	channel secureChannel
+
+	// How it ended.
+	result *api.RelayResult
+	err    error
+}
+
+// run is the walk, from the first command to the last. Wherever it is cut, the SIM keeps the
+// credential it had, and the next walk goes on from what the SIM then holds.
+func (w *walk) run() (*api.RelayResult, error) {
+	if err := w.authenticate(); err != nil {
+		return nil, err
+	}
+	store, err := w.readState()
+	if err != nil {
+		return nil, err
+	}
+	if err := w.registry.Authenticated(w.ctx, string(w.iccid), w.session); err != nil {
+		return nil, err
+	}
+	active, unfinished, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	if active != nil && unfinished == nil && w.good(*active, store) {
+		return w.end(*active, false), nil
+	}
+	c, err := w.choose(active, unfinished, store)
+	if err != nil {
+		return nil, err
+	}
+	switch w.fleet.Profile.Type {
+	case api.PSKType:
+		c, err = w.deliverSecret(c, store)
+	default:
+		c, err = w.deliverCertificate(c, store)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return w.end(c, true), nil
+}
+
+func (w *walk) end(c credential.Record, changed bool) *api.RelayResult {
+	return &api.RelayResult{
+		Credential: c.Credential,
+		Changed:    changed,
+		RenewAt:    c.NotAfter.Add(-time.Duration(w.fleet.Profile.RenewBefore)),
+	}
+}
+
+// current finds the SIM's active credential and the one under way, if there are any.
+func (w *walk) current() (active, unfinished *credential.Record, err error) {
+	records, err := w.life.Current(w.ctx, string(w.iccid))
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range records {
+		if records[i].State == api.Active {
+			active = &records[i]
+		} else {
+			unfinished = &records[i]
+		}
+	}
+	return active, unfinished, nil
+}
+
+// good tells whether the SIM holds the credential, can use it, and need not renew it yet.
+func (w *walk) good(c credential.Record, store contents) bool {
+	renewAt := c.NotAfter.Add(-time.Duration(w.fleet.Profile.RenewBefore))
+	return c.Type == w.fleet.Profile.Type && w.now().Before(renewAt) && w.holds(c, store, true)
+}
+
+// holds tells whether the slot of a credential contains what belongs there.
+func (w *walk) holds(c credential.Record, store contents, activated bool) bool {
+	slot := w.fleet.Profile.Slots[c.Slot]
+	if c.Type == api.PSKType {
+		s, there := store.get(iotsafe.SecretKey, slot.Secret)
+		return there && s.Filled() && s.Active == activated
+	}
+	key, there := store.get(iotsafe.PrivateKey, slot.PrivateKey)
+	file, thereToo := store.get(iotsafe.File, slot.Certificate)
+	return there && thereToo && key.Active == activated && file.Active == activated &&
+		keyMatches(c, key) && file.Digest == perso.Digest(c.Certificate)
+}
+
+// choose returns the credential to put on the SIM: the one under way if the SIM can go
+// on with it, otherwise a new one.
+func (w *walk) choose(active, unfinished *credential.Record, store contents) (credential.Record, error) {
+	if unfinished != nil {
+		if w.canGoOn(*unfinished, active, store) {
+			return *unfinished, nil
+		}
+		if err := w.life.Abandon(w.ctx, w.session, unfinished.ID, "the SIM does not hold its key any more"); err != nil {
+			return credential.Record{}, err
+		}
+	}
+	slot := 0
+	switch {
+	case active != nil:
+		slot = 1 - active.Slot
+	case w.slotInUse(0, store) && !w.slotInUse(1, store):
+		slot = 1
+	}
+	return w.life.Request(w.ctx, w.session, string(w.iccid), slot)
+}
+
+// canGoOn tells whether an unfinished credential is still of use.
+func (w *walk) canGoOn(c credential.Record, active *credential.Record, store contents) bool {
+	if c.Type != w.fleet.Profile.Type || active != nil && active.Slot == c.Slot {
+		return false
+	}
+	if c.State == api.Requested || c.Type == api.PSKType {
+		return true
+	}
+	if !c.NotAfter.IsZero() && !w.now().Before(c.NotAfter) {
+		return false
+	}
+	key, there := store.get(iotsafe.PrivateKey, w.fleet.Profile.Slots[c.Slot].PrivateKey)
+	return there && keyMatches(c, key)
+}
+
+// keyMatches tells whether an object holds the credential's key.
+func keyMatches(c credential.Record, key perso.State) bool {
+	public, err := x509.ParsePKIXPublicKey(c.PublicKey)
+	if err != nil {
+		return false
+	}
+	ec, ok := public.(*ecdsa.PublicKey)
+	if !ok {
+		return false
+	}
+	point, err := ec.Bytes()
+	return err == nil && key.Digest == perso.Digest(point)
+}
+
+func (w *walk) slotInUse(i int, store contents) bool {
+	for _, ref := range slotRefs(w.fleet.Profile, i) {
+		if s, there := store[ref]; there && s.Active {
+			return true
+		}
+	}
+	return false
+}
+
+// slotRefs are the objects of one slot.
+func slotRefs(p api.Profile, i int) []perso.Ref {
+	s := p.Slots[i]
+	if p.Type == api.PSKType {
+		return []perso.Ref{{Kind: iotsafe.SecretKey, ID: s.Secret}}
+	}
+	return []perso.Ref{
+		{Kind: iotsafe.PrivateKey, ID: s.PrivateKey},
+		{Kind: iotsafe.PublicKey, ID: s.PublicKey},
+		{Kind: iotsafe.File, ID: s.Certificate},
+	}
+}
+
+// switchTo is the commit of a delivery: this slot is what the device uses from now on.
+func (w *walk) switchTo(slot int, store contents, more ...perso.Ref) []perso.Op {
+	ops := []perso.Op{perso.Activate{Refs: append(slotRefs(w.fleet.Profile, slot), more...)}}
+	var old []perso.Ref
+	for _, ref := range slotRefs(w.fleet.Profile, 1-slot) {
+		if s, there := store[ref]; there && s.Active {
+			old = append(old, ref)
+		}
+	}
+	if len(old) > 0 {
+		ops = append(ops, perso.Deactivate{Refs: old})
+	}
+	return ops
+}
+
+func newChallenge() (c [perso.ChallengeSize]byte) {
+	rand.Read(c[:]) // never fails (crypto/rand)
+	return c
+}
+
+// misbehaved is the refusal of an answer that cannot be true.
+func misbehaved(format string, args ...any) error {
+	return refuse(http.StatusConflict, api.CodeCardMisbehaved, format, args...)
+}
+
+// contents is what the SIM's store holds, as far as the walk has asked.
+type contents map[perso.Ref]perso.State
+
+func (c contents) get(kind iotsafe.Kind, id iotsafe.ID) (perso.State, bool) {
+	s, there := c[perso.Ref{Kind: kind, ID: id}]
+	return s, there
+}
+
+// readState asks the SIM what the objects of the profile hold.
+func (w *walk) readState() (contents, error) {
+	refs := append(slotRefs(w.fleet.Profile, 0), slotRefs(w.fleet.Profile, 1)...)
+	if w.fleet.Profile.TrustAnchor != "" {
+		refs = append(refs, perso.Ref{Kind: iotsafe.File, ID: w.fleet.Profile.TrustAnchor})
+	}
+	store := contents{}
+	for len(refs) > 0 {
+		n := fitting(refs)
+		answers, err := w.personalize(perso.ReadState{Refs: refs[:n]})
+		if err != nil {
+			return nil, err
+		}
+		if len(answers) != 1 {
+			return nil, misbehaved("the card gave %d answers to one question about its store", len(answers))
+		}
+		state, ok := answers[0].(perso.StateAnswer)
+		if !ok {
+			return nil, misbehaved("the card answered %T when asked about its store", answers[0])
+		}
+		for _, s := range state.Objects {
+			store[s.Ref] = s
+		}
+		refs = refs[n:]
+	}
+	return store, nil
+}
+
+// fitting is how many references one answer is sure to have room for.
+func fitting(refs []perso.Ref) int {
+	full := perso.StateAnswer{}
+	for i, ref := range refs {
+		s := perso.State{Ref: ref}
+		s.Digest[0] = 1
+		full.Objects = append(full.Objects, s)
+		if _, err := perso.EncodeAnswers(full); err != nil {
+			return i
+		}
+	}
+	return len(refs)
+}
+
+// sameFile tells whether a file on the SIM has the given content and is in use.
+func sameFile(s perso.State, content []byte) bool {
+	return s.Active && s.Size == len(content) && s.Digest == perso.Digest(content)
+}
+
+// anchor returns the operations that bring the platform's trust anchor to the SIM, and
+// the file to activate; nothing if it is there already or the fleet wants none.
+func (w *walk) anchor(store contents) (ops []perso.Op, activate []perso.Ref) {
+	id := w.fleet.Profile.TrustAnchor
+	if id == "" {
+		return nil, nil
+	}
+	state, there := store.get(iotsafe.File, id)
+	if there && sameFile(state, w.root.Raw) {
+		return nil, nil
+	}
+	if !there {
+		ops = append(ops, perso.Create{Object: iotsafe.Object{
+			Kind: iotsafe.File, ID: id, Label: "trust anchor",
+			Access: iotsafe.Readable, Usage: iotsafe.X509Certificate, Size: fileCapacity,
+		}})
+	}
+	ops = append(ops, perso.WriteFile(id, w.root.Raw)...)
+	return ops, []perso.Ref{{Kind: iotsafe.File, ID: id}}
+}
+
+// fileCapacity is the size of a certificate file that the platform creates, in bytes.
+const fileCapacity = 1024
+
+// slotLabel is the label that ties the objects of one slot together: the device finds the
+// certificate of a key by it.
+func slotLabel(i int) string { return "simroot " + string("AB"[i]) }
