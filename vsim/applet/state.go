@@ -1,0 +1,202 @@
+package applet
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/simroot/simroot/iotsafe"
+	"github.com/simroot/simroot/perso"
+)
+
+// Limits of the store.
+const (
+	// MaxObjects is the most objects that a store holds, of all kinds together.
+	MaxObjects = 32
+
+	// MaxBytes is the room for contents: the capacities of files, and for each key
+	// what its kind needs at most.
+	MaxBytes = 16 << 10
+)
+
+// State is what the applet keeps across power cycles. Its JSON form holds private keys
+// and secrets in clear: only the card's own image may receive it.
+type State struct {
+	// Type is 1 (asymmetric keys, and secrets besides) or 2 (secrets and files only).
+	Type int
+
+	// Identifier is the applet's proprietary identifier (tag 11), drawn at random.
+	Identifier [32]byte
+
+	Objects []Container
+}
+
+// Container is one object of the store.
+type Container struct {
+	// Object describes it; Size is the capacity of a file, in bytes.
+	Object iotsafe.Object
+
+	// Content is the bytes of a file, the scalar of a private key (32 bytes), the
+	// uncompressed point of a public key (65 bytes), the value of a secret. An empty
+	// Content means that the container is not filled.
+	//
+	// It is never changed in place, so that copies of a State may share it.
+	Content []byte
+}
+
+// NewState makes the state of a new applet of the given type (1 or 2) with empty,
+// inactive containers, as a personalisation profile lists them. Size is the capacity of a
+// file.
+func NewState(typ int, objects ...iotsafe.Object) (State, error) {
+	if typ != 1 && typ != 2 {
+		return State{}, fmt.Errorf("an applet of type %d: want 1 or 2", typ)
+	}
+	s := State{Type: typ}
+	rand.Read(s.Identifier[:])
+	for _, o := range objects {
+		if s.find(perso.Ref{Kind: o.Kind, ID: o.ID}) != nil {
+			return State{}, fmt.Errorf("%s %s is listed twice", o.Kind, o.ID)
+		}
+		if err := s.create(o); err != nil {
+			return State{}, fmt.Errorf("%s %s: %w", o.Kind, o.ID, err)
+		}
+	}
+	return s, nil
+}
+
+// clone copies the state; contents are shared, since nobody changes them in place.
+func (s State) clone() State {
+	s.Objects = slices.Clone(s.Objects)
+	return s
+}
+
+// persistent is a copy of the state that shares nothing with it, without the keys that
+// live only until power is lost.
+func (s State) persistent() State {
+	s = s.clone()
+	s.forgetVolatile()
+	for i := range s.Objects {
+		s.Objects[i].Content = slices.Clone(s.Objects[i].Content)
+	}
+	return s
+}
+
+// forgetVolatile empties the volatile key pairs.
+func (s *State) forgetVolatile() {
+	for i, c := range s.Objects {
+		if c.volatile() {
+			s.Objects[i].Content, s.Objects[i].Object.Active = nil, false
+		}
+	}
+}
+
+// find returns the container that ref names, nil if there is none.
+func (s *State) find(ref perso.Ref) *Container {
+	for i := range s.Objects {
+		if s.Objects[i].ref() == ref {
+			return &s.Objects[i]
+		}
+	}
+	return nil
+}
+
+func (c *Container) ref() perso.Ref { return perso.Ref{Kind: c.Object.Kind, ID: c.Object.ID} }
+
+func (c *Container) filled() bool { return len(c.Content) > 0 }
+
+// volatile tells that the content does not outlive a reset.
+func (c *Container) volatile() bool {
+	return c.Object.KeyType == iotsafe.P256Volatile &&
+		(c.Object.Kind == iotsafe.PrivateKey || c.Object.Kind == iotsafe.PublicKey)
+}
+
+// describe is the object as GET DATA shows it: the size of a file is that of its content.
+func (c *Container) describe() iotsafe.Object {
+	o := c.Object
+	if o.Kind == iotsafe.File {
+		o.Size = len(c.Content)
+	}
+	return o
+}
+
+// room is how much of [MaxBytes] an object takes.
+func room(o iotsafe.Object) int {
+	switch o.Kind {
+	case iotsafe.File:
+		return o.Size
+	case iotsafe.PrivateKey:
+		return scalarSize
+	case iotsafe.PublicKey:
+		return pointSize
+	default:
+		return perso.MaxSecret
+	}
+}
+
+// String lists the store without a byte of any content.
+func (s State) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "IoT SAFE applet, type %d, identifier %X, %d of %d objects", s.Type, s.Identifier, len(s.Objects), MaxObjects)
+	for _, c := range s.Objects {
+		b.WriteString("\n  ")
+		b.WriteString(c.String())
+	}
+	return b.String()
+}
+
+// GoString is String: %#v must not show contents either.
+func (s State) GoString() string { return s.String() }
+
+// String describes the container without a byte of its content.
+func (c Container) String() string {
+	text := c.ref().String()
+	if c.Object.Label != "" {
+		text += fmt.Sprintf(" %q", c.Object.Label)
+	}
+	switch {
+	case !c.filled():
+		text += ", empty"
+	case c.Object.Active:
+		text += ", active"
+	default:
+		text += ", filled but inactive"
+	}
+	if c.Object.Kind == iotsafe.File {
+		text += fmt.Sprintf(", %d of %d bytes", len(c.Content), c.Object.Size)
+	}
+	return text
+}
+
+// GoString is String: %#v must not show the content either.
+func (c Container) GoString() string { return c.String() }
+
+// storedContainer is the JSON form of a [Container]. The description travels as the
+// bytes of IoT.05, because a label need not be text.
+type storedContainer struct {
+	Description []byte `json:"description"`
+	Content     []byte `json:"content,omitempty"`
+}
+
+// MarshalJSON writes the container, with its content, for the card's image.
+func (c Container) MarshalJSON() ([]byte, error) {
+	return json.Marshal(storedContainer{Description: c.Object.Append(nil), Content: c.Content})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (c *Container) UnmarshalJSON(b []byte) error {
+	var stored storedContainer
+	if err := json.Unmarshal(b, &stored); err != nil {
+		return err
+	}
+	if len(stored.Description) == 0 {
+		return fmt.Errorf("a container without a description")
+	}
+	o, err := iotsafe.ParseObject(iotsafe.Kind(stored.Description[0]), stored.Description)
+	if err != nil {
+		return err
+	}
+	*c = Container{Object: o, Content: stored.Content}
+	return nil
+}
