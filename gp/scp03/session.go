@@ -48,7 +48,7 @@ func macClass(cla byte) byte { return cla&0x80 | 0x04 }
 // and nothing else: chaining and the other forms of secure messaging are refused.
 func securedClass(cla byte) bool {
 	if cla&0x40 != 0 {
-		return cla&0x20 != 0
+		return cla&0x30 == 0x20
 	}
 	return cla&0x3C == 0x04
 }
