@@ -1,0 +1,9 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/simroot/simroot/internal/e2e/realparts"
+)
+
+func TestMain(m *testing.M) { realparts.Main(m) }

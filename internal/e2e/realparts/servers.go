@@ -1,0 +1,53 @@
+//go:build linux
+
+package realparts
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// FreePort returns a loopback TCP port that nobody uses.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Mosquitto starts a broker and returns its address. conf is what follows the listener
+// line of its configuration: cafile, certfile, require_certificate and so on.
+func Mosquitto(t testing.TB, conf string) (addr string, p *Process) {
+	t.Helper()
+	port := FreePort(t)
+	file := filepath.Join(t.TempDir(), "mosquitto.conf")
+	// As root, so that it may read the test's files.
+	text := fmt.Sprintf("user root\nlog_dest stderr\nlog_type all\nlistener %d 127.0.0.1\n%s\n", port, conf)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = Start(t, "mosquitto", "-c", file)
+	p.WaitLog(`mosquitto version \S+ running`)
+	return fmt.Sprintf("127.0.0.1:%d", port), p
+}
+
+// OpenSSLServer starts openssl s_server with args and returns its address.
+func OpenSSLServer(t testing.TB, args ...string) (addr string, p *Process) {
+	t.Helper()
+	cmd := exec.Command("openssl", append([]string{"s_server", "-accept", "127.0.0.1:0"}, args...)...)
+	// At the end of its input s_server would hang up on its client.
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() })
+	p = StartCmd(t, cmd)
+	return p.WaitLog(`ACCEPT (\S+:\d+)`)[1], p
+}
