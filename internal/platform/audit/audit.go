@@ -1,15 +1,50 @@
+// Package audit keeps who did what and why. Whoever makes a change calls [Append] in the
+// same transaction, so that there is no change without its entry and no entry without its
+// change.
 package audit
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/page"
+	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
-type Log struct{}
+// Actors that are no person.
+const (
+	Platform = "platform" // a job, or the initialisation
+	TheSIM   = "sim"      // the SIM itself, in a relay session
+)
 
-func New(s store.Store) *Log { panic("soon") }
-func (l *Log) List(ctx context.Context, after string, limit int) (api.Page[api.AuditEntry], error) {
-	panic("soon")
+// Append adds an entry; its sequence number is given by the store.
+func Append(tx store.Tx, e api.AuditEntry) error {
+	_, err := tx.AppendAudit(e)
+	return err
+}
+
+// Log reads the entries.
+type Log struct{ store store.Store }
+
+// New returns the log of a store.
+func New(s store.Store) *Log { return &Log{store: s} }
+
+// List returns entries in the order in which they were made. After is the sequence
+// number of the last entry of the page before, or empty.
+func (l *Log) List(ctx context.Context, after string, limit int) (p api.Page[api.AuditEntry], err error) {
+	var seq int64
+	if after != "" {
+		if seq, err = strconv.ParseInt(after, 10, 64); err != nil {
+			return p, refuse.BadRequest("after: %q is not the number of an audit entry", after)
+		}
+	}
+	limit = page.Limit(limit)
+	err = l.store.View(ctx, func(tx store.Tx) error {
+		rows, err := tx.Audit(seq, limit+1)
+		p = page.Of(rows, limit, page.Same[api.AuditEntry], func(e api.AuditEntry) string { return strconv.FormatInt(e.Seq, 10) })
+		return err
+	})
+	return p, err
 }

@@ -1,3 +1,202 @@
+// Package store says how the platform keeps what must not be lost: as rows that any
+// relational database can hold, changed in transactions.
+//
+// A [Store] has one order of commits for everything. The feed's sequence numbers follow
+// it without gaps, because an event is numbered in the transaction that makes the change.
+//
+// The package holds no rule about what may follow what; that is for registry and
+// credential. It does hold the last line of defence: no store keeps two active or
+// two unfinished credentials of one SIM.
 package store
 
-type Store interface{ Close() error }
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/simroot/simroot/api"
+)
+
+// Sentinels for what callers decide upon.
+var (
+	// ErrNotFound: there is no such row.
+	ErrNotFound = errors.New("store: not found")
+	// ErrExists: a row with this key, or in this unique place, is there already.
+	ErrExists = errors.New("store: exists already")
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("store: closed")
+)
+
+// Store runs transactions. It is safe for concurrent use.
+type Store interface {
+	// View runs fn on a snapshot that holds every change acknowledged before the call.
+	// Changes that fn tries to make fail.
+	View(ctx context.Context, fn func(Tx) error) error
+
+	// Update runs fn in a transaction and returns nil when that is synced to disk. If
+	// fn fails or panics nothing has changed, and its error is returned. Functions run
+	// one after the other; several may share one commit, so fn must be short and
+	// must not call the store.
+	//
+	// An end of ctx counts until fn begins; from then on Update waits for the outcome.
+	Update(ctx context.Context, fn func(Tx) error) error
+
+	// Head is the sequence number of the last event, and a channel that is closed when
+	// there is a further one.
+	Head() (seq int64, changed <-chan struct{})
+
+	// Close waits for the transaction that is running and ends the store.
+	Close() error
+}
+
+// Tx is a transaction. It is good only inside the function it is given to. Times are kept
+// to the microsecond, in UTC. Lists are ordered by key, begin after the given one, and
+// have at most limit rows.
+type Tx interface {
+	Fleets
+	SIMs
+	Credentials
+	Tokens
+	History
+	Revocations
+
+	// Setting returns a named value of the installation, or ErrNotFound.
+	Setting(name string) (string, error)
+	// SetSetting sets it.
+	SetSetting(name, value string) error
+}
+
+// Fleets are the rows of fleets, by name.
+type Fleets interface {
+	InsertFleet(api.Fleet) error // ErrExists
+	Fleet(name string) (api.Fleet, error)
+	ListFleets(after string, limit int) ([]api.Fleet, error)
+}
+
+// SIM is the row of a SIM.
+type SIM struct {
+	api.SIM
+	KeyVersion byte
+	Domain     []byte // AID of the security domain
+	Keys       []byte // in an envelope
+	// Session is the relay session in which the SIM proved itself last.
+	Session string
+}
+
+// SIMFilter restricts a list; empty fields restrict nothing.
+type SIMFilter struct {
+	Fleet string
+	State api.SIMState
+}
+
+// SIMs are the rows of SIMs, by ICCID.
+type SIMs interface {
+	InsertSIM(SIM) error // ErrExists
+	SIM(iccid string) (SIM, error)
+	ListSIMs(f SIMFilter, after string, limit int) ([]SIM, error)
+	// UpdateSIM changes State, Session, Updated and LastSeen.
+	UpdateSIM(SIM) error
+}
+
+// Credential is the row of a credential.
+type Credential struct {
+	api.Credential
+	PublicKey []byte // SubjectPublicKeyInfo in DER, from keyed on
+	Secret    []byte // of a PSK, in an envelope, while it is of use
+	// RevokedFrom is the state in which a revocation found it.
+	RevokedFrom api.CredentialState
+}
+
+// CredentialFilter restricts a list; empty fields restrict nothing.
+type CredentialFilter struct {
+	ICCID, Fleet string
+	State        api.CredentialState
+}
+
+// Credentials are the rows of credentials, by ID.
+type Credentials interface {
+	InsertCredential(Credential) error // ErrExists
+	Credential(id string) (Credential, error)
+	ListCredentials(f CredentialFilter, after string, limit int) ([]Credential, error)
+	// UpdateCredential changes all but ID, ICCID, Fleet, Type, Slot and Created.
+	UpdateCredential(Credential) error
+	// CredentialsOf returns all credentials of a SIM that are not final, and the
+	// superseded certificates that have not expired at now.
+	CredentialsOf(iccid string, now time.Time) ([]Credential, error)
+	// WasRevoked tells whether a credential of the SIM was revoked while it was in use
+	// or under way.
+	WasRevoked(iccid string) (bool, error)
+	// Expiring returns credentials that are not final although their end has come.
+	Expiring(now time.Time, limit int) ([]Credential, error)
+
+	// InsertIntent records, before it is signed, what the CA is about to sign.
+	InsertIntent(Intent) error // ErrExists
+}
+
+// Intent is a certificate that is about to be signed.
+type Intent struct {
+	Serial     string // hexadecimal
+	Credential string
+	TBS        []byte // the to-be-signed part in DER
+	Created    time.Time
+}
+
+// Token is the row of a token.
+type Token struct {
+	api.Token
+	Hash       [32]byte // SHA-256 of the secret
+	SealingKey []byte
+	Withdrawn  time.Time // zero: it was not
+}
+
+// Tokens are the rows of tokens, by ID.
+type Tokens interface {
+	InsertToken(Token) error // ErrExists
+	Token(id string) (Token, error)
+	TokenByHash(hash [32]byte) (Token, error)
+	// ListTokens leaves out those that were withdrawn.
+	ListTokens(after string, limit int) ([]Token, error)
+	// WithdrawToken sets Withdrawn.
+	WithdrawToken(id string, at time.Time) error
+}
+
+// History is what happened, in the order of commits.
+type History interface {
+	// AppendEvent numbers an event and returns its sequence number.
+	AppendEvent(api.Event) (int64, error)
+	Events(after int64, limit int) ([]api.Event, error)
+	// AppendAudit numbers an entry and returns its sequence number.
+	AppendAudit(api.AuditEntry) (int64, error)
+	Audit(after int64, limit int) ([]api.AuditEntry, error)
+}
+
+// CRL is a certificate revocation list that was published.
+type CRL struct {
+	Number     int64
+	Revision   int64 // of the revocations it holds
+	DER        []byte
+	NextUpdate time.Time
+}
+
+// RevokedCertificate is a certificate that must stand on the CRL.
+type RevokedCertificate struct {
+	Serial string
+	Since  time.Time
+	Reason api.RevocationReason
+	Hold   bool // only for as long as its SIM is suspended
+}
+
+// Revocations are what the CRL is made from.
+type Revocations interface {
+	// Revision counts the transactions that changed what belongs on the CRL.
+	Revision() (int64, error)
+	// NewRevision raises it.
+	NewRevision() error
+	// RevokedCertificates returns those that have not expired at now.
+	RevokedCertificates(now time.Time) ([]RevokedCertificate, error)
+	// CRL returns what was published last, or ErrNotFound.
+	CRL() (CRL, error)
+	// PublishCRL puts a CRL in the place of the one before it. Its number must be the
+	// next one; otherwise ErrExists.
+	PublishCRL(CRL) error
+}

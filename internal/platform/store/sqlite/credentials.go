@@ -1,0 +1,94 @@
+package sqlite
+
+import (
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/store"
+)
+
+const credentialColumns = `id, iccid, fleet, type, slot, state, public_key, secret, certificate, fingerprint,
+	serial, identity, challenge, proof, not_before, not_after, reason, revoked_from, created, updated`
+
+func scanCredential(row scanner) (c store.Credential, err error) {
+	var challenge, proof []byte
+	err = row.Scan(&c.ID, &c.ICCID, &c.Fleet, &c.Type, &c.Slot, &c.State, &c.PublicKey, &c.Secret, &c.Certificate, &c.Fingerprint,
+		optional{&c.Serial}, optional{&c.Identity}, &challenge, &proof,
+		moment{&c.NotBefore}, moment{&c.NotAfter}, &c.Reason, &c.RevokedFrom, moment{&c.Created}, moment{&c.Updated})
+	if challenge != nil {
+		c.Confirmation = &api.Confirmation{Challenge: challenge, Proof: proof}
+	}
+	return c, err
+}
+
+// confirmation splits a confirmation that may be absent.
+func confirmation(c *api.Confirmation) (challenge, proof []byte) {
+	if c == nil {
+		return nil, nil
+	}
+	return c.Challenge, c.Proof
+}
+
+// InsertCredential implements [store.Credentials].
+func (t *tx) InsertCredential(c store.Credential) error {
+	challenge, proof := confirmation(c.Confirmation)
+	return t.insert("INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		c.ID, c.ICCID, c.Fleet, string(c.Type), c.Slot, string(c.State), c.PublicKey, c.Secret, c.Certificate, c.Fingerprint,
+		orNull(c.Serial), orNull(c.Identity), challenge, proof,
+		micros(c.NotBefore), micros(c.NotAfter), string(c.Reason), string(c.RevokedFrom), micros(c.Created), micros(c.Updated))
+}
+
+// UpdateCredential implements [store.Credentials].
+func (t *tx) UpdateCredential(c store.Credential) error {
+	challenge, proof := confirmation(c.Confirmation)
+	return t.change(`UPDATE credentials SET state = ?, public_key = ?, secret = ?, certificate = ?, fingerprint = ?,
+		serial = ?, identity = ?, challenge = ?, proof = ?, not_before = ?, not_after = ?, reason = ?, revoked_from = ?, updated = ?
+		WHERE id = ?`,
+		string(c.State), c.PublicKey, c.Secret, c.Certificate, c.Fingerprint,
+		orNull(c.Serial), orNull(c.Identity), challenge, proof,
+		micros(c.NotBefore), micros(c.NotAfter), string(c.Reason), string(c.RevokedFrom), micros(c.Updated), c.ID)
+}
+
+// Credential implements [store.Credentials].
+func (t *tx) Credential(id string) (store.Credential, error) {
+	return single(t, scanCredential, "SELECT "+credentialColumns+" FROM credentials WHERE id = ?", id)
+}
+
+// ListCredentials implements [store.Credentials].
+func (t *tx) ListCredentials(f store.CredentialFilter, after string, limit int) ([]store.Credential, error) {
+	if f.ICCID != "" {
+		return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
+			WHERE iccid = ? AND id > ? AND (?3 = '' OR fleet = ?3) AND (?4 = '' OR state = ?4) ORDER BY id LIMIT ?`,
+			f.ICCID, after, f.Fleet, string(f.State), limit)
+	}
+	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
+		WHERE id > ? AND (?2 = '' OR fleet = ?2) AND (?3 = '' OR state = ?3) ORDER BY id LIMIT ?`,
+		after, f.Fleet, string(f.State), limit)
+}
+
+// CredentialsOf implements [store.Credentials].
+func (t *tx) CredentialsOf(iccid string, now time.Time) ([]store.Credential, error) {
+	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
+		WHERE iccid = ? AND (state NOT IN ('superseded', 'expired', 'revoked')
+			OR state = 'superseded' AND certificate IS NOT NULL AND not_after > ?) ORDER BY id`,
+		iccid, micros(now))
+}
+
+// WasRevoked implements [store.Credentials].
+func (t *tx) WasRevoked(iccid string) (was bool, err error) {
+	return was, t.one(`SELECT EXISTS (SELECT 1 FROM credentials
+		WHERE iccid = ? AND state = 'revoked' AND revoked_from <> 'superseded')`, []any{iccid}, &was)
+}
+
+// Expiring implements [store.Credentials].
+func (t *tx) Expiring(now time.Time, limit int) ([]store.Credential, error) {
+	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
+		WHERE state IN ('issued', 'delivered', 'active') AND not_after <= ? ORDER BY not_after LIMIT ?`,
+		micros(now), limit)
+}
+
+// InsertIntent implements [store.Credentials].
+func (t *tx) InsertIntent(i store.Intent) error {
+	return t.insert("INSERT INTO intents (serial, credential, tbs, created) VALUES (?, ?, ?, ?)",
+		i.Serial, i.Credential, i.TBS, micros(i.Created))
+}

@@ -1,0 +1,41 @@
+package sqlite
+
+import "github.com/simroot/simroot/internal/platform/store"
+
+const simColumns = "iccid, fleet, state, key_version, domain, keys, session, created, updated, last_seen"
+
+func scanSIM(row scanner) (s store.SIM, err error) {
+	err = row.Scan(&s.ICCID, &s.Fleet, &s.State, &s.KeyVersion, &s.Domain, &s.Keys, &s.Session,
+		moment{&s.Created}, moment{&s.Updated}, moment{&s.LastSeen})
+	return s, err
+}
+
+// InsertSIM implements [store.SIMs].
+func (t *tx) InsertSIM(s store.SIM) error {
+	return t.insert("INSERT INTO sims ("+simColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		s.ICCID, s.Fleet, string(s.State), int64(s.KeyVersion), s.Domain, s.Keys, s.Session,
+		micros(s.Created), micros(s.Updated), micros(s.LastSeen))
+}
+
+// SIM implements [store.SIMs].
+func (t *tx) SIM(iccid string) (store.SIM, error) {
+	return single(t, scanSIM, "SELECT "+simColumns+" FROM sims WHERE iccid = ?", iccid)
+}
+
+// ListSIMs implements [store.SIMs].
+func (t *tx) ListSIMs(f store.SIMFilter, after string, limit int) ([]store.SIM, error) {
+	if f.Fleet != "" {
+		return list(t, scanSIM, "SELECT "+simColumns+` FROM sims
+			WHERE fleet = ? AND iccid > ? AND (?3 = '' OR state = ?3) ORDER BY iccid LIMIT ?`,
+			f.Fleet, after, string(f.State), limit)
+	}
+	return list(t, scanSIM, "SELECT "+simColumns+` FROM sims
+		WHERE iccid > ? AND (?2 = '' OR state = ?2) ORDER BY iccid LIMIT ?`,
+		after, string(f.State), limit)
+}
+
+// UpdateSIM implements [store.SIMs].
+func (t *tx) UpdateSIM(s store.SIM) error {
+	return t.change("UPDATE sims SET state = ?, session = ?, updated = ?, last_seen = ? WHERE iccid = ?",
+		string(s.State), s.Session, micros(s.Updated), micros(s.LastSeen), s.ICCID)
+}

@@ -1,0 +1,185 @@
+// Package sqlite keeps the platform's rows in one SQLite file, for a platform on one
+// machine.
+//
+// The file is in WAL mode with full synchronisation: a commit returns when it is on disk.
+// One goroutine writes. It takes all updates that wait, runs each behind a savepoint inside
+// one transaction, commits once, and then answers them all, so that the price of the disk is
+// shared. Readers have connections of their own and never wait for it.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver
+
+	"github.com/simroot/simroot/internal/platform/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Store is a [store.Store] in an SQLite file.
+type Store struct {
+	db      *sql.DB
+	lock    *os.File
+	readers chan *connection
+	queue   chan *update
+	closing chan struct{}
+	close   func() error
+	done    chan struct{} // closed when the writer has ended
+	head    head
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store in a file, which it creates if there is none, and brings its
+// schema up to date. A file that another process has open is refused.
+func Open(ctx context.Context, file string) (*Store, error) {
+	lock, err := takeLock(file + ".lock")
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	s, err := open(ctx, file)
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("store: %s: %w", file, err)
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func open(ctx context.Context, file string) (_ *Store, err error) {
+	// SQLite would make the file readable to all.
+	created, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := created.Close(); err != nil {
+		return nil, err
+	}
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	pragmas := url.Values{"_pragma": {
+		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)",
+		"cache_size(-16384)", "temp_store(MEMORY)",
+	}}
+	source := url.URL{Scheme: "file", OmitHost: true, Path: absolute, RawQuery: pragmas.Encode()}
+	db, err := sql.Open("sqlite", source.String())
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		db:      db,
+		readers: make(chan *connection, max(4, runtime.GOMAXPROCS(0))),
+		queue:   make(chan *update),
+		closing: make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	s.close = sync.OnceValue(s.shut)
+	defer func() {
+		if err != nil {
+			s.closeConnections()
+		}
+	}()
+	if err := migrate(ctx, db); err != nil {
+		return nil, err
+	}
+	for range cap(s.readers) {
+		c, err := connect(ctx, db)
+		if err != nil {
+			return nil, err
+		}
+		s.readers <- c
+		if err := c.exec("PRAGMA query_only = ON"); err != nil {
+			return nil, err
+		}
+	}
+	w, err := connect(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	if s.head.seq, err = (&tx{c: w}).lastEvent(); err != nil {
+		w.close()
+		return nil, err
+	}
+	go s.write(w)
+	return s, nil
+}
+
+// migrate brings the schema up to date, and refuses one that is newer than this program.
+func migrate(ctx context.Context, db *sql.DB) error {
+	scripts, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, scripts, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	here, known, err := provider.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if here > known {
+		return fmt.Errorf("the schema has version %d, this program knows up to %d: use the newer program that wrote it", here, known)
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+// View implements [store.Store].
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) (err error) {
+	var c *connection
+	select {
+	case c = <-s.readers:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.closing:
+		return store.ErrClosed
+	}
+	defer func() { s.readers <- c }()
+	if err := c.exec("BEGIN"); err != nil {
+		return err
+	}
+	// Deferred, so that a panic of fn does not leave the connection in a transaction.
+	defer func() { err = errors.Join(err, c.exec("ROLLBACK")) }()
+	t := &tx{c: c}
+	return t.outcome(fn(t))
+}
+
+// Close implements [store.Store].
+func (s *Store) Close() error { return s.close() }
+
+func (s *Store) shut() error {
+	close(s.closing)
+	<-s.done
+	for range cap(s.readers) { // wait for the readers
+		(<-s.readers).close()
+	}
+	return errors.Join(s.db.Close(), s.lock.Close())
+}
+
+func (s *Store) closeConnections() {
+	for {
+		select {
+		case c := <-s.readers:
+			c.close()
+		default:
+			s.db.Close()
+			return
+		}
+	}
+}
