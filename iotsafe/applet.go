@@ -15,6 +15,10 @@ import (
 // ErrNoApplet says that a card has no IoT SAFE applet under any AID that was tried.
 var ErrNoApplet = errors.New("the card has no IoT SAFE applet: use a SIM that carries one, or name its AID")
 
+// ErrClosed answers a call on an [Applet] after its Close: its channel may be somebody
+// else's by now.
+var ErrClosed = errors.New("iotsafe: the applet was closed")
+
 // cleanup is how long closing a session or channel may take after its caller's context
 // has ended.
 const cleanup = 10 * time.Second
@@ -31,10 +35,11 @@ type Applet struct {
 	// mutex, so that a caller whose context ends does not wait for a slow card.
 	turn chan struct{}
 
-	// Of the fields below, only the holder of turn may use the first three.
-	class     byte // 80 or 00
-	classKnow bool // an applet command was answered in that class
-	le        bool // send Le with commands that carry data
+	// Only the holder of turn may use these.
+	class   byte // 80 or 00
+	settled bool // an applet command was answered in that class
+	le      bool // send Le with commands that carry data
+	closed  bool
 
 	generation atomic.Uint64
 }
@@ -130,13 +135,18 @@ func (a *Applet) AID() []byte { return slices.Clone(a.aid) }
 // good as long as Generation stays the same.
 func (a *Applet) Generation() uint64 { return a.generation.Load() }
 
-// Close ends all sessions by closing the logical channel. The Applet is of no use
-// afterwards.
+// Close ends all sessions by closing the logical channel. Further calls fail, and a
+// second Close does nothing.
 func (a *Applet) Close(ctx context.Context) error {
-	if err := a.acquire(ctx); err != nil {
+	err := a.acquire(ctx)
+	switch {
+	case errors.Is(err, ErrClosed):
+		return nil
+	case err != nil:
 		return err
 	}
 	defer a.release()
+	a.closed = true
 	return a.closeChannel(ctx)
 }
 
@@ -145,7 +155,6 @@ func (a *Applet) closeChannel(ctx context.Context) error {
 	if !a.opened {
 		return nil
 	}
-	a.opened = false
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
 	defer cancel()
 	return card.CloseChannel(ctx, a.card, a.channel)
@@ -154,6 +163,10 @@ func (a *Applet) closeChannel(ctx context.Context) error {
 func (a *Applet) acquire(ctx context.Context) error {
 	select {
 	case a.turn <- struct{}{}:
+		if a.closed {
+			a.release()
+			return ErrClosed
+		}
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -5,7 +5,8 @@
 //
 //	applet, err := iotsafe.Select(ctx, card)
 //	defer applet.Close(ctx)
-//	signer, err := applet.Signer(ctx, keyID)   // a crypto.Signer whose key never leaves the SIM
+//	public, err := applet.PublicKey(ctx, publicID)
+//	signer := applet.Signer(ctx, privateID, public) // a crypto.Signer whose key never leaves the SIM
 //
 // The object model, its tags and masks, is shared with the card side (package
 // vsim/applet), so that both read and write it with the same code.

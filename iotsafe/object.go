@@ -3,6 +3,7 @@ package iotsafe
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/simroot/simroot/tlv"
 )
@@ -35,7 +36,9 @@ const (
 // the field stop at any other.
 var Kinds = []Kind{PrivateKey, PublicKey, SecretKey, File}
 
-// IDTag and LabelTag are the tags that name an object of this kind in commands and answers.
+func (k Kind) known() bool { return slices.Contains(Kinds, k) }
+
+// IDTag is the tag of the identifier of an object of this kind, in commands and answers.
 func (k Kind) IDTag() byte {
 	switch k {
 	case PrivateKey:
@@ -268,7 +271,7 @@ type Object struct {
 
 // Check tells whether the object can exist on a card.
 func (o Object) Check() error {
-	if o.Kind.String()[0] == 'o' {
+	if !o.Kind.known() {
 		return fmt.Errorf("unknown %s", o.Kind)
 	}
 	if err := o.ID.Check(); err != nil {

@@ -1,0 +1,100 @@
+package iotsafe
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/simroot/simroot/apdu"
+)
+
+// Error is a refusal by the applet. It unwraps to its status word, so that
+// errors.Is(err, apdu.ConditionsNot) works.
+type Error struct {
+	Op   string // what was asked for: "sign with", "read", …
+	Kind Kind   // of the object it was asked of; 0 if of none
+	ID   ID
+	SW   apdu.SW
+}
+
+// Error says what was refused and which step is missing.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s: %s", e.subject(), e.SW.Error())
+	if hint := e.hint(); hint != "" {
+		text += ": " + hint
+	}
+	return text
+}
+
+// Unwrap gives the status word.
+func (e *Error) Unwrap() error { return e.SW }
+
+func (e *Error) subject() string {
+	if e.Kind == 0 {
+		return "iotsafe: " + e.Op
+	}
+	return fmt.Sprintf("iotsafe: %s %s %s", e.Op, e.Kind, e.ID)
+}
+
+// hint is what to do about a refusal.
+func (e *Error) hint() string {
+	switch e.SW {
+	case apdu.ConditionsNot:
+		return e.missing()
+	case apdu.NotFound, apdu.ReferenceNotFound:
+		if e.Kind != 0 {
+			return "the SIM has no such container; it is made by personalisation"
+		}
+	case apdu.DataInvalidated:
+		return "try again when it has ended"
+	case apdu.RemoteAdminTouched:
+		return "read its description again, then repeat the command"
+	case apdu.InstructionNot:
+		return "this applet does not offer the command; its application information says what it does"
+	case apdu.ChannelNotSupported:
+		return "the card was reset or its channel closed; select the applet again"
+	}
+	return ""
+}
+
+// missing names the step without which the card answers 6985.
+func (e *Error) missing() string {
+	switch {
+	case e.Op == opSign:
+		return "the key is not generated, not activated, or not meant for signatures; provision the SIM first"
+	case e.Op == opGenerate:
+		return "both halves of the key pair must allow key generation, be in no session, and the public half be readable"
+	case e.Kind == File, e.Kind == PublicKey:
+		return "it is empty, not activated, or not readable; provision the SIM first"
+	}
+	return ""
+}
+
+// refused is the error for a refusal of the operation that e describes.
+func (e Error) refused(sw apdu.SW) error {
+	e.SW = sw
+	return &e
+}
+
+// failed is the error for an operation that got no proper answer.
+func (e Error) failed(err error) error { return fmt.Errorf("%s: %w", e.subject(), err) }
+
+// Operations that [Error.Op] names.
+const (
+	opInfo     = "ask for the application information"
+	opList     = "list the objects"
+	opDescribe = "describe"
+	opRandom   = "get random bytes"
+	opRead     = "read"
+	opGenerate = "generate a key pair in"
+	opSign     = "sign with"
+)
+
+// Changed tells whether err says that remote administration is changing (6984) or has
+// changed (6989) what a command was about, so that anything read from there before is
+// out of date. See also [Applet.Generation].
+func Changed(err error) bool {
+	var sw apdu.SW
+	return errors.As(err, &sw) && changed(sw) || errors.Is(err, ErrKeyChanged)
+}
+
+func changed(sw apdu.SW) bool { return sw == apdu.DataInvalidated || sw == apdu.RemoteAdminTouched }
