@@ -1,0 +1,117 @@
+package appserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// Listener accepts connections of SIMs with an accepted credential; see [Middleware.Listener].
+type Listener struct {
+	m      *Middleware
+	inner  net.Listener
+	config *tls.Config
+
+	slots    chan struct{} // one for each running handshake
+	admitted chan *Conn
+	ctx      context.Context // ends when the listener is closed
+	cancel   context.CancelCauseFunc
+	running  sync.WaitGroup
+}
+
+// Listener completes the handshakes of the connections that inner accepts, many at once
+// and each within [Options.HandshakeTimeout], and hands out those that succeed. Config is
+// one of [Middleware.TLSConfig]. It takes over inner.
+//
+// Every connection that it accepts is a [*Conn]: [IdentityOf] tells whose it is, and it is
+// closed as soon as its credential is no longer accepted.
+func (m *Middleware) Listener(inner net.Listener, config *tls.Config) *Listener {
+	l := &Listener{m: m, inner: inner, config: config, slots: make(chan struct{}, m.handshakes), admitted: make(chan *Conn)}
+	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	l.running.Go(l.run)
+	return l
+}
+
+// Accept returns the next connection whose handshake has succeeded.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case <-l.ctx.Done():
+		return nil, l.reason()
+	default:
+	}
+	select {
+	case conn := <-l.admitted:
+		return conn, nil
+	case <-l.ctx.Done():
+		return nil, l.reason()
+	}
+}
+
+// Addr is the address of the inner listener.
+func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
+
+// Close stops accepting and ends the handshakes that are under way. Connections that were
+// accepted stay open.
+func (l *Listener) Close() error {
+	l.cancel(net.ErrClosed)
+	err := l.inner.Close()
+	l.running.Wait()
+	return err
+}
+
+func (l *Listener) reason() error {
+	return &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: context.Cause(l.ctx)}
+}
+
+// run accepts until the listener is closed or cannot accept any more.
+func (l *Listener) run() {
+	pause := time.Duration(0)
+	for {
+		select {
+		case l.slots <- struct{}{}:
+		case <-l.ctx.Done():
+			return
+		}
+		conn, err := l.inner.Accept()
+		if err != nil {
+			<-l.slots
+			// Out of file descriptors, most likely: connections that end will free some.
+			var passing interface{ Temporary() bool }
+			if !errors.As(err, &passing) || !passing.Temporary() {
+				l.cancel(err)
+				return
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			l.m.log.Warn("no connection can be accepted for the moment", "error", err, "again in", pause)
+			select {
+			case <-time.After(pause):
+			case <-l.ctx.Done():
+				return
+			}
+			continue
+		}
+		pause = 0
+		l.running.Go(func() {
+			defer func() { <-l.slots }()
+			l.admit(conn)
+		})
+	}
+}
+
+func (l *Listener) admit(conn net.Conn) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.m.timeout)
+	admitted, err := l.m.Admit(ctx, tls.Server(conn, l.config))
+	cancel()
+	if err != nil {
+		l.m.log.Debug("handshake failed", "peer", conn.RemoteAddr(), "error", err)
+		return
+	}
+	select {
+	case l.admitted <- admitted:
+	case <-l.ctx.Done():
+		admitted.Close()
+	}
+}

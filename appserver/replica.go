@@ -1,0 +1,173 @@
+package appserver
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/simroot/simroot/api"
+)
+
+// Fingerprint is the SHA-256 of a certificate in DER.
+type Fingerprint = [32]byte
+
+// replica is the platform's state as far as handshakes need it. It is not safe for
+// concurrent use: [Middleware] guards the one it serves from.
+type replica struct {
+	feed    string // the history that seq belongs to; empty: none yet
+	seq     int64  // the last event applied
+	sims    map[string]*sim
+	byID    map[string]*credential
+	byPrint map[Fingerprint]*credential
+	fleets  map[string]string // one copy of each fleet's name
+}
+
+type sim struct {
+	iccid, fleet string
+	state        api.SIMState // empty: only its credentials were heard of
+	credentials  []*credential
+}
+
+type credential struct {
+	Identity
+	sim          *sim
+	kind         api.CredentialType
+	state        api.CredentialState
+	print        Fingerprint // zero: it has no certificate (yet)
+	psk          string      // the PSK identity
+	confirmation *api.Confirmation
+}
+
+func newReplica() *replica {
+	return &replica{
+		sims:    make(map[string]*sim),
+		byID:    make(map[string]*credential),
+		byPrint: make(map[Fingerprint]*credential),
+		fleets:  make(map[string]string),
+	}
+}
+
+// apply takes over an event and returns the SIM that it touched. The caller has checked
+// that it is the next one.
+func (r *replica) apply(e *api.Event) *sim {
+	r.seq = e.Seq
+	if e.SIM != nil {
+		s := r.sim(e.SIM.ICCID)
+		s.fleet, s.state = r.fleet(e.SIM.Fleet), e.SIM.State
+		return s
+	}
+	c := r.byID[e.Credential.ID]
+	if c == nil {
+		s := r.sim(e.Credential.ICCID)
+		c = &credential{sim: s, Identity: Identity{ICCID: s.iccid, Credential: e.Credential.ID}}
+		s.credentials = append(s.credentials, c)
+		r.byID[c.Credential] = c
+	}
+	c.Fleet, c.NotAfter = r.fleet(e.Credential.Fleet), e.Credential.NotAfter
+	c.kind, c.state = e.Credential.Type, e.Credential.State
+	c.psk, c.confirmation = e.Credential.Identity, e.Credential.Confirmation
+	if c.kind == api.CertificateType && len(e.Credential.Fingerprint) == len(c.print) {
+		delete(r.byPrint, c.print)
+		c.print = Fingerprint(e.Credential.Fingerprint)
+		r.byPrint[c.print] = c
+	}
+	return c.sim
+}
+
+func (r *replica) sim(iccid string) *sim {
+	s := r.sims[iccid]
+	if s == nil {
+		s = &sim{iccid: iccid}
+		r.sims[iccid] = s
+	}
+	return s
+}
+
+func (r *replica) fleet(name string) string {
+	if known, ok := r.fleets[name]; ok {
+		return known
+	}
+	r.fleets[name] = name
+	return name
+}
+
+// forget drops credentials that can never be used again and are past their end: without
+// it the replica would grow with every rotation. They are then unknown, which is refused
+// as well.
+func (r *replica) forget(now time.Time) {
+	for id, c := range r.byID {
+		if c.state.Final() && !c.NotAfter.IsZero() && now.After(c.NotAfter) {
+			delete(r.byID, id)
+			if r.byPrint[c.print] == c {
+				delete(r.byPrint, c.print)
+			}
+			c.sim.credentials = slices.DeleteFunc(c.sim.credentials, func(other *credential) bool { return other == c })
+		}
+	}
+}
+
+// size is the number of events that tell the whole state.
+func (r *replica) size() int { return len(r.sims) + len(r.byID) }
+
+// events tells the whole state, SIMs before their credentials. What handshakes do not
+// need, such as the certificate itself, is left out.
+func (r *replica) events(yield func(*api.Event) bool) {
+	for _, s := range r.sims {
+		if !yield(&api.Event{Seq: r.seq, SIM: &api.SIM{ICCID: s.iccid, Fleet: s.fleet, State: s.state}}) {
+			return
+		}
+		for _, c := range s.credentials {
+			told := api.Credential{
+				ID: c.Credential, ICCID: c.ICCID, Fleet: c.Fleet, Type: c.kind, State: c.state,
+				Identity: c.psk, Confirmation: c.confirmation, NotAfter: c.NotAfter,
+			}
+			if c.print != (Fingerprint{}) {
+				told.Fingerprint = bytes.Clone(c.print[:])
+			}
+			if !yield(&api.Event{Seq: r.seq, Credential: &told}) {
+				return
+			}
+		}
+	}
+}
+
+// refusal is why the credential may not begin a connection, nil if it may.
+func (c *credential) refusal(now time.Time) error {
+	if c.state == api.Superseded {
+		return ErrSuperseded
+	}
+	return c.cut(now)
+}
+
+// cut is why the credential may not even go on with a connection, nil if it may.
+func (c *credential) cut(now time.Time) error {
+	switch {
+	case c.state == api.Revoked:
+		return ErrRevoked
+	case c.sim.state == api.Terminated:
+		return ErrTerminated
+	case c.sim.state == api.Suspended:
+		return ErrSuspended
+	case c.state == api.Expired, !c.NotAfter.IsZero() && !now.Before(c.NotAfter):
+		return ErrExpired
+	case !c.state.Accepted() && c.state != api.Superseded:
+		return ErrNotIssued
+	}
+	return nil
+}
+
+// barred tells whether the SIM once had a credential, or was let in, and has nothing now
+// that is accepted.
+func (s *sim) barred(now time.Time) bool {
+	if s.state == api.Suspended || s.state == api.Terminated {
+		return true
+	}
+	over := false
+	for _, c := range s.credentials {
+		if c.refusal(now) == nil {
+			return false
+		}
+		over = over || c.state.Final() || c.state.Accepted()
+	}
+	return over
+}

@@ -1,0 +1,71 @@
+package appserver
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/perso"
+)
+
+// The ways in which the confirmation of a PSK fails.
+var (
+	ErrNoSecret     = errors.New("credential is not a pre-shared key")
+	ErrNotConfirmed = errors.New("the SIM has not proved yet that it holds the secret")
+	ErrSecretDiffer = errors.New("the SIM's proof does not fit the secret that the platform gives")
+)
+
+// ConfirmSecret checks that the SIM and the platform hold the same PSK: it fetches the
+// secret of a credential from the platform, sealed to [Options.SealingKey], and compares
+// the SIM's proof of possession with its own. The secret itself stays inside and is wiped.
+//
+// It fails with [ErrUnknown] or another reason of a refusal, [ErrNoSecret],
+// [ErrNotConfirmed], [ErrSecretDiffer], or what the platform answers.
+func (m *Middleware) ConfirmSecret(ctx context.Context, credentialID string) error {
+	id, confirmation, err := m.lookupSecret(credentialID)
+	if err != nil {
+		return fmt.Errorf("appserver: credential %s: %w", credentialID, err)
+	}
+	iccid, err := card.ParseICCID(id.ICCID)
+	if err != nil {
+		return fmt.Errorf("appserver: credential %s: %w", credentialID, err)
+	}
+	sealed, err := m.platform.Secret(ctx, credentialID)
+	if err != nil {
+		return fmt.Errorf("appserver: fetch the secret of credential %s: %w", credentialID, err)
+	}
+	secret, err := api.OpenSealed(m.sealingKey, credentialID, sealed.Sealed)
+	if err != nil {
+		return fmt.Errorf("appserver: secret of credential %s: %w", credentialID, err)
+	}
+	defer clear(secret)
+	proof := perso.SecretProof(secret, [perso.ChallengeSize]byte(confirmation.Challenge), iccid.File())
+	if subtle.ConstantTimeCompare(proof[:], confirmation.Proof) != 1 {
+		return fmt.Errorf("appserver: credential %s of SIM %s: %w", credentialID, id.ICCID, ErrSecretDiffer)
+	}
+	return nil
+}
+
+// lookupSecret finds what is known of a PSK that is accepted.
+func (m *Middleware) lookupSecret(credentialID string) (Identity, *api.Confirmation, error) {
+	now := m.clock()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	c := m.current.byID[credentialID]
+	if c == nil {
+		return Identity{}, nil, ErrUnknown
+	}
+	if c.kind != api.PSKType {
+		return c.Identity, nil, ErrNoSecret
+	}
+	if err := c.refusal(now); err != nil {
+		return c.Identity, nil, err
+	}
+	if c.confirmation == nil || len(c.confirmation.Challenge) != perso.ChallengeSize {
+		return c.Identity, nil, ErrNotConfirmed
+	}
+	return c.Identity, c.confirmation, nil
+}

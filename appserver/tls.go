@@ -1,0 +1,110 @@
+package appserver
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"sync"
+)
+
+// TLSConfig is a server's configuration that lets in nobody but SIMs with an accepted
+// credential, in full handshakes and resumed ones. Everything else, such as the server's
+// own certificate, is as in base, which is not changed.
+func (m *Middleware) TLSConfig(base *tls.Config) *tls.Config {
+	if base == nil {
+		base = &tls.Config{}
+	}
+	outer := m.guard(base, nil)
+	if choose := base.GetConfigForClient; choose != nil {
+		outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := choose(hello)
+			if err != nil {
+				return nil, err
+			}
+			if chosen == nil {
+				chosen = base
+			}
+			return m.guard(chosen, m.anchors.Load()), nil
+		}
+		return outer
+	}
+	// One configuration serves until the platform's CA certificates change.
+	var mu sync.Mutex
+	var inner *tls.Config
+	var of *anchors
+	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := m.anchors.Load()
+		if now == nil {
+			return nil, fmt.Errorf("appserver: %w", ErrNotReady)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if of != now {
+			inner, of = m.guard(base, now), now
+		}
+		return inner, nil
+	}
+	return outer
+}
+
+// guard adds to a configuration what must hold for the peer.
+func (m *Middleware) guard(base *tls.Config, a *anchors) *tls.Config {
+	c := base.Clone()
+	c.GetConfigForClient = nil
+	c.ClientAuth = tls.RequireAndVerifyClientCert
+	c.ClientCAs = nil
+	if a != nil {
+		c.ClientCAs = a.pool
+	}
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
+	if c.Time == nil {
+		c.Time = m.clock
+	}
+	also := base.VerifyConnection
+	// Unlike VerifyPeerCertificate, this is called for a resumed session as well.
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if id, err := m.Identify(state); err != nil {
+			return refused(id, err)
+		}
+		if also != nil {
+			return also(state)
+		}
+		return nil
+	}
+	return c
+}
+
+func refused(id Identity, reason error) error {
+	if id.ICCID == "" {
+		return fmt.Errorf("appserver: refused: %w", reason)
+	}
+	return fmt.Errorf("appserver: SIM %s, credential %s refused: %w", id.ICCID, id.Credential, reason)
+}
+
+// Admit completes the handshake of a connection that uses [Middleware.TLSConfig], unless
+// that is done, and watches the connection from then on. If it fails the connection is closed.
+// [Listener] calls it for every connection that it accepts.
+func (m *Middleware) Admit(ctx context.Context, conn *tls.Conn) (*Conn, error) {
+	if err := conn.HandshakeContext(ctx); err != nil {
+		conn.NetConn().Close()
+		return nil, err
+	}
+	state := conn.ConnectionState()
+	id, print, err := m.identify(state)
+	if err == nil && len(state.VerifiedChains) == 0 {
+		err = ErrUnknown // not our configuration
+	}
+	if err != nil {
+		conn.NetConn().Close()
+		return nil, refused(id, err)
+	}
+	c := &Conn{Conn: conn, id: id, print: print}
+	// A revocation between the check in the handshake and this line found no connection
+	// to cut. So list it first, then check again: one of the two must see the other.
+	m.live.add(c)
+	if _, err := m.Lookup(print); err != nil {
+		c.cutOff(err)
+		return nil, refused(id, err)
+	}
+	return c, nil
+}
