@@ -82,6 +82,9 @@ func (c *Card) transmit(command []byte) ([]byte, error) {
 	if err := failure(result); err != nil {
 		return nil, c.recovered(err)
 	}
+	if length < 2 {
+		return nil, notTransacted // so vpcd tells that the card left instead of answering
+	}
 	return slices.Clone(c.answer[:min(length, answerSize)]), nil
 }
 

@@ -30,8 +30,8 @@ type Card struct {
 }
 
 // InsertCard puts a card into the virtual reader of [PCSCD]. answer gets every command as
-// the reader delivers it, and returns data and status word. The card is taken out when
-// the test ends.
+// the reader delivers it, and returns data and status word, or nil to take the card out
+// instead of answering. The card is taken out at the latest when the test ends.
 func InsertCard(t testing.TB, atr []byte, answer func(command []byte) []byte) *Card {
 	t.Helper()
 	conn, err := net.Dial("tcp", VPCD)
@@ -78,7 +78,10 @@ func (c *Card) serve(atr []byte, answer func([]byte) []byte) {
 			c.mu.Lock()
 			c.commands = append(c.commands, message)
 			c.mu.Unlock()
-			reply = answer(message)
+			if reply = answer(message); reply == nil {
+				c.conn.Close()
+				return
+			}
 		case message[0] == 4:
 			reply = atr
 		default: // power off, power on, reset: nothing is answered

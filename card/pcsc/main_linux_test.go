@@ -1,0 +1,9 @@
+package pcsc
+
+import (
+	"testing"
+
+	"github.com/simroot/simroot/internal/e2e/realparts"
+)
+
+func TestMain(m *testing.M) { realparts.Main(m) }

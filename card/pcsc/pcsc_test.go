@@ -1,0 +1,77 @@
+package pcsc
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestPickFindsTheReaderThatIsMeant(t *testing.T) {
+	readers := []Reader{
+		{Name: "Alpha 00 00"},
+		{Name: "Alpha 00 01", Present: true},
+		{Name: "Beta", Present: true},
+		{Name: "Beta Two", Present: true},
+	}
+	for _, test := range []struct{ want, found string }{
+		{"", "Alpha 00 01"}, // the first with a card in it
+		{"Beta", "Beta"},    // exact, though it begins another name too
+		{"Beta T", "Beta Two"},
+		{"Two", "Beta Two"},
+		{"00 01", "Alpha 00 01"},
+	} {
+		r, err := pick(readers, test.want)
+		if err != nil || r.Name != test.found {
+			t.Errorf("pick(%q) = %q, %v, want %q", test.want, r.Name, err, test.found)
+		}
+	}
+}
+
+func TestPickSaysWhatThereIs(t *testing.T) {
+	readers := []Reader{{Name: "Alpha 00 00"}, {Name: "Alpha 00 01"}}
+	for _, test := range []struct {
+		readers []Reader
+		want    string
+		kind    error
+		lists   bool
+	}{
+		{nil, "", ErrNoReader, false},
+		{nil, "Alpha", ErrNoReader, false},
+		{readers, "", ErrNoCard, true},
+		{readers, "Alpha 00 01", ErrNoCard, false},
+		{readers, "Alpha", ErrNoReader, true}, // which?
+		{readers, "Gamma", ErrNoReader, true},
+	} {
+		_, err := pick(test.readers, test.want)
+		if !errors.Is(err, test.kind) {
+			t.Errorf("pick(%q) of %d: %v, want %v", test.want, len(test.readers), err, test.kind)
+		}
+		if test.lists && !(strings.Contains(err.Error(), `"Alpha 00 00"`) && strings.Contains(err.Error(), `"Alpha 00 01"`)) {
+			t.Errorf("pick(%q) does not list the readers: %v", test.want, err)
+		}
+	}
+}
+
+func TestEveryCodeHasItsKind(t *testing.T) {
+	for code, kind := range map[Code]error{
+		noService:      ErrNoService,
+		serviceStopped: ErrNoService,
+		noReaders:      ErrNoReader,
+		unknownReader:  ErrNoReader,
+		noSmartcard:    ErrNoCard,
+		removedCard:    ErrCardRemoved,
+		readerGone:     ErrCardRemoved,
+		resetCard:      ErrReset,
+	} {
+		if err := failure(long(code)); !errors.Is(err, kind) {
+			t.Errorf("%08X is %v, want %v", uint32(code), err, kind)
+		}
+	}
+	if err := failure(0); err != nil {
+		t.Errorf("success is %v", err)
+	}
+	var code Code
+	if err := failure(long(sharing)); !errors.As(err, &code) || !strings.Contains(err.Error(), "8010000B") {
+		t.Errorf("sharing violation is %v, want a Code that says 8010000B", err)
+	}
+}
