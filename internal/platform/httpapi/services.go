@@ -9,9 +9,13 @@ package httpapi
 
 import (
 	"context"
+	"crypto"
 	"io"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/credential"
+	"github.com/simroot/simroot/internal/platform/registry"
+	"github.com/simroot/simroot/internal/platform/token"
 )
 
 // Services are what the handlers call. A service refuses with an [api.Error]; any other
@@ -20,24 +24,25 @@ type Services struct {
 	Registry    Registry
 	Credentials Credentials
 	Authority   Authority
+	CRL         CRL
 	Feed        Feed
 	Relay       Relay
 	Tokens      Tokens
 	Audit       Audit
-	// TransportKey is the public key to which SIM keys in batches are sealed.
-	TransportKey []byte
 	// Health tells what keeps the platform from working; nil is good health.
 	Health func(context.Context) error
 }
 
 // Registry knows fleets and SIMs.
 type Registry interface {
+	// TransportKey is the public key to which SIM keys in batches are sealed.
+	TransportKey() []byte
 	CreateFleet(ctx context.Context, actor string, f api.Fleet) (api.Fleet, error)
 	Fleet(ctx context.Context, name string) (api.Fleet, error)
 	Fleets(ctx context.Context, after string, limit int) (api.Page[api.Fleet], error)
 	Import(ctx context.Context, actor, fleet string, batch io.Reader) (api.ImportResult, error)
 	SIM(ctx context.Context, iccid string) (api.SIM, error)
-	SIMs(ctx context.Context, f api.SIMFilter, after string, limit int) (api.Page[api.SIM], error)
+	SIMs(ctx context.Context, f registry.Filter, after string, limit int) (api.Page[api.SIM], error)
 	Suspend(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
 	Resume(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
 	Terminate(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
@@ -46,7 +51,7 @@ type Registry interface {
 // Credentials knows credentials.
 type Credentials interface {
 	Credential(ctx context.Context, id string) (api.Credential, error)
-	Credentials(ctx context.Context, f api.CredentialFilter, after string, limit int) (api.Page[api.Credential], error)
+	Credentials(ctx context.Context, f credential.Filter, after string, limit int) (api.Page[api.Credential], error)
 	Revoke(ctx context.Context, actor, id string, c api.Change) (api.Credential, error)
 	RevokeSIM(ctx context.Context, actor, iccid string, c api.Change) ([]api.Credential, error)
 	// Secret is a PSK in clear, which the caller seals and wipes.
@@ -57,16 +62,21 @@ type Credentials interface {
 type Authority interface {
 	Anchors() []byte // PEM
 	Issuers() []byte // PEM
-	CRL(ctx context.Context) ([]byte, error)
-	IssueServer(ctx context.Context, actor string, r api.ServerRequest) (api.ServerCertificate, error)
+	// IssueServer answers with the chain in PEM, leaf first.
+	IssueServer(names []string, key crypto.PublicKey) ([]byte, error)
+}
+
+// CRL publishes the issuing CA's revocation list, in DER.
+type CRL interface {
+	Current(ctx context.Context) ([]byte, error)
 }
 
 // Feed is the ordered record of changes.
 type Feed interface {
 	ID() string
-	Head(ctx context.Context) (int64, error)
+	Head() int64
 	Read(ctx context.Context, after int64, limit int) ([]api.Event, error)
-	// Wait returns when there is an event after the given one, or with ctx's error.
+	// Wait returns nil once there is an event after the given one, or the cause of ctx's end.
 	Wait(ctx context.Context, after int64) error
 }
 
@@ -76,17 +86,9 @@ type Relay interface {
 	Answer(ctx context.Context, session string, a api.RelayAnswers) (api.RelayStep, error)
 }
 
-// Principal is who a token speaks for.
-type Principal struct {
-	ID         string
-	Name       string
-	Role       api.Role
-	SealingKey []byte
-}
-
 // Tokens knows tokens.
 type Tokens interface {
-	Authenticate(ctx context.Context, secret string) (Principal, error)
+	Authenticate(ctx context.Context, secret string) (token.Principal, error)
 	Create(ctx context.Context, actor string, r api.TokenRequest) (api.NewToken, error)
 	List(ctx context.Context, after string, limit int) (api.Page[api.Token], error)
 	Withdraw(ctx context.Context, actor, id string) error

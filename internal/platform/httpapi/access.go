@@ -1,0 +1,73 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/refuse"
+	"github.com/simroot/simroot/internal/platform/token"
+)
+
+// Who may do what. An operation open to everyone has no roles: see [public].
+var (
+	public        []api.Role
+	readers       = []api.Role{api.RoleAuditor, api.RoleOperator, api.RoleAdmin}
+	writers       = []api.Role{api.RoleOperator, api.RoleAdmin}
+	admins        = []api.Role{api.RoleAdmin}
+	appserverOnly = []api.Role{api.RoleAppServer, api.RoleAdmin}
+)
+
+type principalKey struct{}
+
+// principal is who makes the request; only in operations that are not public.
+func principal(ctx context.Context) token.Principal {
+	p, _ := ctx.Value(principalKey{}).(token.Principal)
+	return p
+}
+
+// actor names the principal in the audit trail. Names of tokens may repeat, IDs do not.
+func actor(ctx context.Context) string {
+	p := principal(ctx)
+	return p.Name + " (" + p.ID + ")"
+}
+
+// only lets requests pass whose token has one of the roles.
+func (s *Server) only(roles []api.Role) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		p, err := s.authenticate(ctx.Context(), ctx.Header("Authorization"))
+		if err == nil && !slices.Contains(roles, p.Role) {
+			err = refuse.With(api.CodeForbidden, http.StatusForbidden,
+				"a token with the role %s may not do this: it takes %s", p.Role, roleList(roles))
+		}
+		if err != nil {
+			r, w := humago.Unwrap(ctx)
+			s.refuse(w, r, err)
+			return
+		}
+		next(huma.WithValue(ctx, principalKey{}, p))
+	}
+}
+
+func (s *Server) authenticate(ctx context.Context, authorization string) (token.Principal, error) {
+	scheme, secret, _ := strings.Cut(authorization, " ")
+	secret = strings.TrimSpace(secret)
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return token.Principal{}, refuse.With(api.CodeUnauthorized, http.StatusUnauthorized,
+			"this needs a token: send the header Authorization: Bearer TOKEN")
+	}
+	return s.services.Tokens.Authenticate(ctx, secret)
+}
+
+func roleList(roles []api.Role) string {
+	names := make([]string, len(roles))
+	for i, r := range roles {
+		names[i] = string(r)
+	}
+	return strings.Join(names, " or ")
+}

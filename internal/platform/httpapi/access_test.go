@@ -1,0 +1,177 @@
+package httpapi
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/simroot/simroot/api"
+)
+
+// request is one good request for each operation, and who may make it.
+type request struct {
+	method, path, body string
+	status             int
+	roles              []api.Role // nil: everyone, without a token
+}
+
+func goodRequests(t testing.TB) map[string]request {
+	sim, cred := api.PathSIMs+"/"+knownICCID, api.PathCredentials+"/"+knownCred
+	csr, err := json.Marshal(api.ServerRequest{Names: []string{"app.example"}, CSR: newCSR(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := []api.Role{api.RoleAuditor, api.RoleOperator, api.RoleAdmin}
+	writes := []api.Role{api.RoleOperator, api.RoleAdmin}
+	admin := []api.Role{api.RoleAdmin}
+	return map[string]request{
+		"open-relay":   {"POST", api.PathRelay, `{"version":1,"iccid":"8988211000000000017","applet":"oAAAAFk=","from_the_future":1}`, 200, nil},
+		"answer-relay": {"POST", api.PathRelay + "/s1", `{"step":1,"responses":["kAA="]}`, 200, nil},
+
+		"get-transport-key": {"GET", api.PathTransportKey, "", 200, nil},
+		"get-trust-anchors": {"GET", api.PathTrustAnchors, "", 200, nil},
+		"get-issuers":       {"GET", api.PathIssuers, "", 200, nil},
+		"get-crl":           {"GET", api.PathCRL, "", 200, nil},
+		"get-health":        {"GET", api.PathHealth, "", 200, nil},
+		"get-openapi":       {"GET", api.PathOpenAPI, "", 200, nil},
+
+		"list-fleets":      {"GET", api.PathFleets + "?limit=10&after=a", "", 200, reads},
+		"get-fleet":        {"GET", api.PathFleets + "/meters", "", 200, reads},
+		"list-sims":        {"GET", api.PathSIMs + "?fleet=meters&state=seen", "", 200, reads},
+		"get-sim":          {"GET", sim, "", 200, reads},
+		"list-credentials": {"GET", api.PathCredentials + "?iccid=" + knownICCID + "&state=active", "", 200, reads},
+		"get-credential":   {"GET", cred, "", 200, reads},
+		"list-audit":       {"GET", api.PathAudit, "", 200, reads},
+
+		"import-batch":      {"POST", api.PathBatches + "?fleet=meters", "{}\n{}\n", 200, writes},
+		"suspend-sim":       {"POST", sim + "/suspend", `{"note":"lost"}`, 200, writes},
+		"resume-sim":        {"POST", sim + "/resume", `{}`, 200, writes},
+		"terminate-sim":     {"POST", sim + "/terminate", `{"reason":"cessationOfOperation"}`, 200, writes},
+		"revoke-sim":        {"POST", sim + "/revoke", `{"reason":"keyCompromise"}`, 200, writes},
+		"revoke-credential": {"POST", cred + "/revoke", `{"reason":"keyCompromise"}`, 200, writes},
+
+		"create-fleet": {"POST", api.PathFleets, `{"name":"meters","profile":{"type":"certificate","lifetime":"720h","trust_anchor":"03",
+			"slots":[{"private_key":"01","public_key":"01","certificate":"02"},{"private_key":"11","public_key":"11","certificate":"12"}]}}`, 201, admin},
+		"request-server-certificate": {"POST", api.PathServers, string(csr), 200, admin},
+		"create-token":               {"POST", api.PathTokens, `{"name":"night","role":"auditor","lifetime":"24h"}`, 201, admin},
+		"list-tokens":                {"GET", api.PathTokens, "", 200, admin},
+		"withdraw-token":             {"DELETE", api.PathTokens + "/t2", "", 204, admin},
+
+		"get-secret": {"POST", cred + "/secret", "", 200, []api.Role{api.RoleAppServer}}, // an admin's token here has no sealing key
+	}
+}
+
+func newCSR(t testing.TB) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return csr
+}
+
+// do makes a request with a token's secret, or none.
+func do(s *Server, method, path, body, secret string) *http.Response {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if secret != "" {
+		r.Header.Set("Authorization", "Bearer "+secret)
+	}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r)
+	return w.Result()
+}
+
+// refusal reads an answer that must be a problem document.
+func refusal(t *testing.T, answer *http.Response) api.Error {
+	t.Helper()
+	if got := answer.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("content type %q, want application/problem+json", got)
+	}
+	var e api.Error
+	if err := json.NewDecoder(answer.Body).Decode(&e); err != nil {
+		t.Fatalf("not a problem document: %v", err)
+	}
+	if e.Status != answer.StatusCode || e.Code == "" || e.Title == "" || e.Detail == "" || e.RequestID == "" {
+		t.Errorf("incomplete refusal: %+v (status %d)", e, answer.StatusCode)
+	}
+	return e
+}
+
+func TestEveryOperationServesItsRolesAndNoOthers(t *testing.T) {
+	f := newFake()
+	_, f.sealingKey, _ = api.GenerateSealKey()
+	s, _ := newServer(t, f)
+	everyRole := []api.Role{api.RoleAdmin, api.RoleOperator, api.RoleAuditor, api.RoleAppServer}
+	for id, r := range goodRequests(t) {
+		t.Run(id, func(t *testing.T) {
+			if r.roles == nil {
+				if answer := do(s, r.method, r.path, r.body, ""); answer.StatusCode != r.status {
+					t.Fatalf("without a token: %v", refusal(t, answer).Detail)
+				}
+				return
+			}
+			for _, role := range everyRole {
+				answer := do(s, r.method, r.path, r.body, string(role))
+				if slices.Contains(r.roles, role) {
+					if answer.StatusCode != r.status {
+						t.Errorf("as %s: status %d, want %d: %v", role, answer.StatusCode, r.status, refusal(t, answer).Detail)
+					}
+				} else if e := refusal(t, answer); e.Status != 403 || e.Code != api.CodeForbidden {
+					t.Errorf("as %s: %+v, want it to be forbidden", role, e)
+				}
+			}
+			for _, secret := range []string{"", "unknown", "expired"} {
+				answer := do(s, r.method, r.path, r.body, secret)
+				if e := refusal(t, answer); e.Status != 401 || e.Code != api.CodeUnauthorized {
+					t.Errorf("with the token %q: %+v, want it to be unauthorized", secret, e)
+				}
+				if answer.Header.Get("WWW-Authenticate") != "Bearer" {
+					t.Errorf("with the token %q: no WWW-Authenticate", secret)
+				}
+			}
+		})
+	}
+}
+
+func TestChangesNameTheirActor(t *testing.T) {
+	f := newFake()
+	s, _ := newServer(t, f)
+	do(s, "POST", api.PathSIMs+"/"+knownICCID+"/suspend", "{}", "operator")
+	if want := "the operator (t-operator)"; f.actor != want {
+		t.Errorf("actor %q, want %q", f.actor, want)
+	}
+}
+
+func TestASecretIsSealedToTheTokensKey(t *testing.T) {
+	f := newFake()
+	private, public, err := api.GenerateSealKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.sealingKey = public
+	s, _ := newServer(t, f)
+	answer := do(s, "POST", api.PathCredentials+"/"+knownCred+"/secret", "", "appserver")
+	var sealed api.SealedSecret
+	if err := json.NewDecoder(answer.Body).Decode(&sealed); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := api.OpenSealed(private, knownCred, sealed.Sealed); err != nil || string(got) != psk {
+		t.Errorf("opened %q, %v", got, err)
+	}
+
+	f.sealingKey = nil
+	if e := refusal(t, do(s, "POST", api.PathCredentials+"/"+knownCred+"/secret", "", "appserver")); e.Code != api.CodeForbidden || !strings.Contains(e.Detail, "sealing key") {
+		t.Errorf("without a sealing key: %+v", e)
+	}
+}

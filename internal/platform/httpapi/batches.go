@@ -1,0 +1,73 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/refuse"
+)
+
+// batchInput leaves the body where it is, to be read while it comes.
+type batchInput struct {
+	Fleet string `query:"fleet" required:"true" minLength:"1" maxLength:"64" doc:"The fleet that receives the SIMs."`
+	batch *batchReader
+}
+
+// Resolve implements [huma.Resolver].
+func (in *batchInput) Resolve(ctx huma.Context) []error {
+	r, w := humago.Unwrap(ctx)
+	in.batch = &batchReader{body: http.MaxBytesReader(w, r.Body, maxBatchBody), connection: http.NewResponseController(w)}
+	return nil
+}
+
+func (s *Server) addBatches() {
+	add(s, huma.Operation{
+		OperationID: "import-batch", Method: http.MethodPost, Path: api.PathBatches, Tags: []string{tagFleets},
+		Summary: "Import a batch of SIMs",
+		Description: "Takes a batch file: newline-delimited JSON with a header, one SIM a line and a trailer, the SIMs' keys sealed to the platform's transport key. " +
+			"All of it is imported, or nothing.",
+		RequestBody: &huma.RequestBody{Required: true, Description: "The batch file, of at most 1 GiB",
+			Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}},
+	}, writers, func(ctx context.Context, in *batchInput) (*with[api.ImportResult], error) {
+		result, err := s.services.Registry.Import(ctx, actor(ctx), in.Fleet, in.batch)
+		return answer(result, in.batch.explain(err))
+	})
+}
+
+// batchReader reads a long body as long as it keeps coming, and remembers how that failed.
+type batchReader struct {
+	body       io.Reader
+	connection *http.ResponseController
+	err        error
+}
+
+func (b *batchReader) Read(p []byte) (int, error) {
+	now := time.Now()
+	_ = b.connection.SetReadDeadline(now.Add(readTimeout))
+	_ = b.connection.SetWriteDeadline(now.Add(readTimeout + writeTimeout))
+	n, err := b.body.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// explain finds the cause of a failed import in its reading, where it lies there.
+func (b *batchReader) explain(err error) error {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil || b.err == nil:
+		return err
+	case errors.As(b.err, &tooLarge):
+		return refuse.With(api.CodeTooLarge, http.StatusRequestEntityTooLarge, "the batch has more than %d bytes: divide it", maxBatchBody)
+	default:
+		return refuse.BadRequest("the batch did not arrive in full and nothing of it was imported: send it again")
+	}
+}

@@ -1,0 +1,285 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/credential"
+	"github.com/simroot/simroot/internal/platform/refuse"
+	"github.com/simroot/simroot/internal/platform/registry"
+	"github.com/simroot/simroot/internal/platform/token"
+)
+
+const (
+	knownICCID = "8988211000000000017"
+	knownCred  = "c1"
+	psk        = "a pre-shared key, never in clear"
+)
+
+// fake is every service at once: it knows one fleet, one SIM and one credential.
+type fake struct {
+	mu         sync.Mutex
+	err        error // what every service answers, if set
+	events     []api.Event
+	changed    chan struct{} // closed and replaced at every event
+	actor      string
+	imported   int64
+	relayed    api.RelayAnswers
+	sealingKey []byte
+	unwell     error
+}
+
+func newFake() *fake { return &fake{changed: make(chan struct{})} }
+
+func (f *fake) services() Services {
+	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f},
+		Feed: f, Relay: fakeRelay{f}, Tokens: fakeTokens{f}, Audit: fakeAudit{f},
+		Health: func(context.Context) error { return f.unwell }}
+}
+
+func (f *fake) acted(actor string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.actor = actor
+	return f.err
+}
+
+// newServer is a server over fakes, with its log.
+func newServer(t testing.TB, f *fake) (*Server, *logBuffer) {
+	t.Helper()
+	var log logBuffer
+	s, err := New(f.services(), slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, &log
+}
+
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+type fakeRegistry struct{ *fake }
+
+func (fakeRegistry) TransportKey() []byte { return make([]byte, api.SealKeySize) }
+
+func (f fakeRegistry) CreateFleet(_ context.Context, actor string, fleet api.Fleet) (api.Fleet, error) {
+	fleet.Profile = fleet.Profile.WithDefaults()
+	return fleet, f.acted(actor)
+}
+
+func (f fakeRegistry) Fleet(_ context.Context, name string) (api.Fleet, error) {
+	if name != "meters" {
+		return api.Fleet{}, refuse.UnknownFleet(name)
+	}
+	return api.Fleet{Name: name, Profile: api.Profile{}.WithDefaults()}, f.err
+}
+
+func (f fakeRegistry) Fleets(context.Context, string, int) (api.Page[api.Fleet], error) {
+	return api.Page[api.Fleet]{}, f.err
+}
+
+func (f fakeRegistry) Import(_ context.Context, actor, _ string, batch io.Reader) (api.ImportResult, error) {
+	n, err := io.Copy(io.Discard, batch)
+	f.mu.Lock()
+	f.imported = n
+	f.mu.Unlock()
+	return api.ImportResult{Imported: 1}, errors.Join(err, f.acted(actor))
+}
+
+func (f fakeRegistry) SIM(_ context.Context, iccid string) (api.SIM, error) {
+	if iccid != knownICCID {
+		return api.SIM{}, refuse.UnknownSIM(iccid)
+	}
+	return api.SIM{ICCID: iccid, State: api.Provisioned}, f.err
+}
+
+func (f fakeRegistry) SIMs(_ context.Context, filter registry.Filter, after string, limit int) (api.Page[api.SIM], error) {
+	return api.Page[api.SIM]{Items: []api.SIM{{ICCID: knownICCID, Fleet: filter.Fleet, State: filter.State}}, Next: after}, f.err
+}
+
+func (f fakeRegistry) change(ctx context.Context, actor, iccid string, state api.SIMState) (api.SIM, error) {
+	s, err := f.SIM(ctx, iccid)
+	s.State = state
+	return s, errors.Join(err, f.acted(actor))
+}
+
+func (f fakeRegistry) Suspend(ctx context.Context, actor, iccid string, _ api.Change) (api.SIM, error) {
+	return f.change(ctx, actor, iccid, api.Suspended)
+}
+
+func (f fakeRegistry) Resume(ctx context.Context, actor, iccid string, _ api.Change) (api.SIM, error) {
+	return f.change(ctx, actor, iccid, api.Provisioned)
+}
+
+func (f fakeRegistry) Terminate(ctx context.Context, actor, iccid string, _ api.Change) (api.SIM, error) {
+	return f.change(ctx, actor, iccid, api.Terminated)
+}
+
+type fakeCredentials struct{ *fake }
+
+func (f fakeCredentials) Credential(_ context.Context, id string) (api.Credential, error) {
+	if id != knownCred {
+		return api.Credential{}, refuse.UnknownCredential(id)
+	}
+	return api.Credential{ID: id, ICCID: knownICCID, State: api.Active}, f.err
+}
+
+func (f fakeCredentials) Credentials(context.Context, credential.Filter, string, int) (api.Page[api.Credential], error) {
+	return api.Page[api.Credential]{}, f.err
+}
+
+func (f fakeCredentials) Revoke(ctx context.Context, actor, id string, c api.Change) (api.Credential, error) {
+	cred, err := f.Credential(ctx, id)
+	cred.State, cred.Reason = api.Revoked, c.Reason
+	return cred, errors.Join(err, f.acted(actor))
+}
+
+func (f fakeCredentials) RevokeSIM(_ context.Context, actor, iccid string, c api.Change) ([]api.Credential, error) {
+	if iccid != knownICCID {
+		return nil, refuse.UnknownSIM(iccid)
+	}
+	return []api.Credential{{ID: knownCred, State: api.Revoked, Reason: c.Reason}}, f.acted(actor)
+}
+
+func (f fakeCredentials) Secret(_ context.Context, id string) ([]byte, error) {
+	if id != knownCred {
+		return nil, refuse.UnknownCredential(id)
+	}
+	return []byte(psk), f.err
+}
+
+type fakeAuthority struct{ *fake }
+
+func (fakeAuthority) Anchors() []byte { return []byte("anchors in PEM") }
+func (fakeAuthority) Issuers() []byte { return []byte("issuers in PEM") }
+func (f fakeAuthority) IssueServer([]string, crypto.PublicKey) ([]byte, error) {
+	return []byte("a chain in PEM"), f.err
+}
+
+type fakeCRL struct{ *fake }
+
+func (f fakeCRL) Current(context.Context) ([]byte, error) { return []byte("a list in DER"), f.err }
+
+func (*fake) ID() string { return "history" }
+
+func (f *fake) Head() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return int64(len(f.events))
+}
+
+func (f *fake) Read(_ context.Context, after int64, limit int) ([]api.Event, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return nil, f.err
+	}
+	if after >= int64(len(f.events)) {
+		return nil, nil
+	}
+	events := f.events[after:]
+	return events[:min(limit, len(events))], nil
+}
+
+func (f *fake) Wait(ctx context.Context, after int64) error {
+	for {
+		f.mu.Lock()
+		changed := f.changed
+		ready := int64(len(f.events)) > after
+		f.mu.Unlock()
+		if ready {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// happen adds n events to the feed.
+func (f *fake) happen(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for range n {
+		f.events = append(f.events, api.Event{Seq: int64(len(f.events) + 1), Time: time.Unix(0, 0), SIM: &api.SIM{ICCID: knownICCID}})
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+type fakeRelay struct{ *fake }
+
+func (f fakeRelay) Open(_ context.Context, o api.RelayOpen) (api.RelayStep, error) {
+	if o.Version != api.RelayVersion {
+		return api.RelayStep{}, refuse.BadRequest("another version")
+	}
+	return api.RelayStep{Session: "s1", Step: 1, Commands: [][]byte{{0x80, 0x50, 0, 0}}}, f.err
+}
+
+func (f fakeRelay) Answer(_ context.Context, session string, a api.RelayAnswers) (api.RelayStep, error) {
+	if session != "s1" {
+		return api.RelayStep{}, refuse.With(api.CodeUnknownSession, http.StatusNotFound, "start again")
+	}
+	f.mu.Lock()
+	f.relayed = a
+	f.mu.Unlock()
+	return api.RelayStep{Session: session, Step: a.Step + 1, Result: &api.RelayResult{}}, f.err
+}
+
+// fakeTokens knows a token for each role, whose secret is the role's name.
+type fakeTokens struct{ *fake }
+
+func (f fakeTokens) Authenticate(_ context.Context, secret string) (token.Principal, error) {
+	switch role := api.Role(secret); role {
+	case api.RoleAdmin, api.RoleOperator, api.RoleAuditor, api.RoleAppServer:
+		p := token.Principal{ID: "t-" + secret, Name: "the " + secret, Role: role}
+		if role == api.RoleAppServer {
+			p.SealingKey = f.sealingKey
+		}
+		return p, nil
+	case "expired":
+		return token.Principal{}, refuse.With(api.CodeUnauthorized, http.StatusUnauthorized, "this token expired yesterday")
+	}
+	return token.Principal{}, refuse.With(api.CodeUnauthorized, http.StatusUnauthorized, "this token is not known")
+}
+
+func (f fakeTokens) Create(_ context.Context, actor string, r api.TokenRequest) (api.NewToken, error) {
+	return api.NewToken{Token: api.Token{ID: "t2", Name: r.Name, Role: r.Role}, Secret: "shown once"}, f.acted(actor)
+}
+
+func (f fakeTokens) List(context.Context, string, int) (api.Page[api.Token], error) {
+	return api.Page[api.Token]{}, f.err
+}
+
+func (f fakeTokens) Withdraw(_ context.Context, actor, id string) error { return f.acted(actor) }
+
+type fakeAudit struct{ *fake }
+
+func (f fakeAudit) List(context.Context, string, int) (api.Page[api.AuditEntry], error) {
+	return api.Page[api.AuditEntry]{}, f.err
+}

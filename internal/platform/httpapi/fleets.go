@@ -1,0 +1,43 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/simroot/simroot/api"
+)
+
+type fleetInput struct {
+	Name string `path:"name" maxLength:"64" doc:"The name of the fleet."`
+}
+
+func (s *Server) addFleets() {
+	add(s, huma.Operation{
+		OperationID: "create-fleet", Method: http.MethodPost, Path: api.PathFleets, Tags: []string{tagFleets}, DefaultStatus: http.StatusCreated,
+		Summary:     "Create a fleet",
+		Description: "Makes a set of SIMs under one credential profile. What the profile leaves open is filled with defaults, which the answer shows.",
+		RequestBody: exampleBody(map[string]any{"name": "meters", "profile": map[string]any{"type": "certificate", "lifetime": "2160h"}}),
+	}, admins, func(ctx context.Context, in *with[api.Fleet]) (*with[api.Fleet], error) {
+		return answer(s.services.Registry.CreateFleet(ctx, actor(ctx), in.Body))
+	})
+	add(s, huma.Operation{
+		OperationID: "list-fleets", Method: http.MethodGet, Path: api.PathFleets, Tags: []string{tagFleets},
+		Summary: "List the fleets", Description: "Lists the fleets by name.",
+	}, readers, func(ctx context.Context, in *pageInput) (*with[api.Page[api.Fleet]], error) {
+		return answerPage(s.services.Registry.Fleets(ctx, in.After, in.Limit))
+	})
+	add(s, huma.Operation{
+		OperationID: "get-fleet", Method: http.MethodGet, Path: api.PathFleets + "/{name}", Tags: []string{tagFleets},
+		Summary: "Get one fleet", Description: "Returns a fleet with its credential profile.",
+	}, readers, func(ctx context.Context, in *fleetInput) (*with[api.Fleet], error) {
+		return answer(s.services.Registry.Fleet(ctx, in.Name))
+	})
+	s.addBatches()
+}
+
+// exampleBody describes a JSON body by an example; huma adds the schema.
+func exampleBody(example any) *huma.RequestBody {
+	return &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Example: example}}}
+}

@@ -1,0 +1,74 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/registry"
+)
+
+type (
+	// SIMPath names a SIM.
+	SIMPath struct {
+		ICCID string `path:"iccid" pattern:"^[0-9]{18,20}$" patternDescription:"an ICCID of 18 to 20 digits" doc:"The SIM's ICCID."`
+	}
+	simInput  struct{ SIMPath }
+	simChange struct {
+		SIMPath
+		Body api.Change
+	}
+	simsInput struct {
+		Paging
+		Fleet string `query:"fleet" maxLength:"64" doc:"Only SIMs of this fleet."`
+		State string `query:"state" enum:"imported,seen,provisioned,suspended,terminated" doc:"Only SIMs in this state."`
+	}
+)
+
+func (s *Server) addSIMs() {
+	add(s, huma.Operation{
+		OperationID: "list-sims", Method: http.MethodGet, Path: api.PathSIMs, Tags: []string{tagSIMs},
+		Summary: "List SIMs", Description: "Lists SIMs by ICCID.",
+	}, readers, func(ctx context.Context, in *simsInput) (*with[api.Page[api.SIM]], error) {
+		filter := registry.Filter{Fleet: in.Fleet, State: api.SIMState(in.State)}
+		return answerPage(s.services.Registry.SIMs(ctx, filter, in.After, in.Limit))
+	})
+	add(s, huma.Operation{
+		OperationID: "get-sim", Method: http.MethodGet, Path: api.PathSIMs + "/{iccid}", Tags: []string{tagSIMs},
+		Summary: "Get one SIM", Description: "Returns a SIM with its state.",
+	}, readers, func(ctx context.Context, in *simInput) (*with[api.SIM], error) {
+		return answer(s.services.Registry.SIM(ctx, in.ICCID))
+	})
+
+	type change func(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
+	for _, verb := range []struct {
+		name, summary, description string
+		apply                      change
+	}{
+		{"suspend", "Suspend a SIM", "None of the SIM's credentials is accepted until it is resumed.", s.services.Registry.Suspend},
+		{"resume", "Resume a SIM", "Ends a suspension.", s.services.Registry.Resume},
+		{"terminate", "Terminate a SIM", "Ends the SIM's life for good: its credentials are revoked, and it is never given another.", s.services.Registry.Terminate},
+	} {
+		add(s, huma.Operation{
+			OperationID: verb.name + "-sim", Method: http.MethodPost, Path: api.PathSIMs + "/{iccid}/" + verb.name, Tags: []string{tagSIMs},
+			Summary: verb.summary, Description: verb.description + " A repetition changes nothing.", RequestBody: exampleChange(),
+		}, writers, func(ctx context.Context, in *simChange) (*with[api.SIM], error) {
+			return answer(verb.apply(ctx, actor(ctx), in.ICCID, in.Body))
+		})
+	}
+	add(s, huma.Operation{
+		OperationID: "revoke-sim", Method: http.MethodPost, Path: api.PathSIMs + "/{iccid}/revoke", Tags: []string{tagSIMs},
+		Summary:     "Revoke a SIM's credentials",
+		Description: "Revokes every credential of the SIM that is not at its end, and returns them on one page. The SIM itself stays.",
+		RequestBody: exampleChange(),
+	}, writers, func(ctx context.Context, in *simChange) (*with[api.Page[api.Credential]], error) {
+		revoked, err := s.services.Credentials.RevokeSIM(ctx, actor(ctx), in.ICCID, in.Body)
+		return answerPage(api.Page[api.Credential]{Items: revoked}, err)
+	})
+}
+
+func exampleChange() *huma.RequestBody {
+	return exampleBody(map[string]any{"reason": "keyCompromise", "note": "device reported stolen"})
+}
