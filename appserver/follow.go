@@ -154,7 +154,10 @@ func (m *Middleware) change(e *api.Event) {
 	if m.journal.overgrown(m.current.size()) {
 		m.rewrite()
 	}
-	m.watchers.tell(Change{ICCID: touched.iccid, Barred: touched.barred(now)})
+	m.watchers.tell(Change{
+		ICCID: touched.iccid, Barred: touched.barred(now),
+		Revoked: e.Credential != nil && e.Credential.State == api.Revoked,
+	})
 }
 
 // settle serves from the state that was fetched anew as soon as it is complete, and tells

@@ -9,6 +9,8 @@ type Change struct {
 	ICCID string
 	// Barred tells that the SIM has nothing now that is accepted; see [Middleware.Barred].
 	Barred bool
+	// Revoked tells that it is a credential that changed, and is now revoked.
+	Revoked bool
 }
 
 type watchers struct {
