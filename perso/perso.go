@@ -246,11 +246,12 @@ func InstallForPersonalization(aid []byte) apdu.Command {
 // insStoreData is STORE DATA.
 const insStoreData = 0xE2
 
-// Bits of STORE DATA's P1 (GPCS 2.3.1, 11.11.2.1).
+// Bits of STORE DATA's P1 (GPCS 2.3.1, 11.11.2.1). A block of this package has BERTLV,
+// and no other bit than these.
 const (
-	lastBlock = 0x80
-	berTLV    = 0x10
-	answers   = 0x01
+	LastBlock   byte = 0x80 // the card commits
+	BERTLV      byte = 0x10 // the form of the data
+	WantAnswers byte = 0x01 // the response may carry data
 )
 
 // Commands packs a script into the fewest STORE DATA commands, the last of which makes
@@ -277,9 +278,9 @@ func Staged(prepare, commit []Op) ([]apdu.Command, error) {
 	}
 	commands := make([]apdu.Command, len(blocks))
 	for i, b := range blocks {
-		commands[i] = apdu.Command{CLA: 0x80, INS: insStoreData, P1: berTLV | answers, P2: byte(i), Data: b, Le: apdu.MaxLe}
+		commands[i] = apdu.Command{CLA: 0x80, INS: insStoreData, P1: BERTLV | WantAnswers, P2: byte(i), Data: b, Le: apdu.MaxLe}
 	}
-	commands[len(commands)-1].P1 |= lastBlock
+	commands[len(commands)-1].P1 |= LastBlock
 	return commands, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/simroot/simroot/apdu"
 	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/perso"
 )
@@ -59,8 +60,15 @@ func NewState(typ int, objects ...iotsafe.Object) (State, error) {
 		if s.find(perso.Ref{Kind: o.Kind, ID: o.ID}) != nil {
 			return State{}, fmt.Errorf("%s %s is listed twice", o.Kind, o.ID)
 		}
-		if err := s.create(o); err != nil {
-			return State{}, fmt.Errorf("%s %s: %w", o.Kind, o.ID, err)
+		if err := o.Check(); err != nil {
+			return State{}, err
+		}
+		switch sw := s.create(o); sw {
+		case apdu.OK:
+		case apdu.NoSpace:
+			return State{}, fmt.Errorf("%s %s: the store is full: it holds %d objects and %d bytes", o.Kind, o.ID, MaxObjects, MaxBytes)
+		default:
+			return State{}, fmt.Errorf("%s %s: an applet of type %d does not keep such an object", o.Kind, o.ID, typ)
 		}
 	}
 	return s, nil
@@ -90,6 +98,31 @@ func (s *State) forgetVolatile() {
 			s.Objects[i].Content, s.Objects[i].Object.Active = nil, false
 		}
 	}
+}
+
+// Entry tells of one container what anybody may know.
+type Entry struct {
+	// Object describes it; Size is that of a file's content, in bytes.
+	Object iotsafe.Object
+
+	// Capacity is the most that a file can hold, in bytes.
+	Capacity int
+
+	// Filled tells that the container has content, active or not.
+	Filled bool
+}
+
+// Entries lists the store without any content.
+func (s State) Entries() []Entry {
+	entries := make([]Entry, len(s.Objects))
+	for i := range s.Objects {
+		c := &s.Objects[i]
+		entries[i] = Entry{Object: c.describe(), Filled: c.filled()}
+		if c.Object.Kind == iotsafe.File {
+			entries[i].Capacity = c.Object.Size
+		}
+	}
+	return entries
 }
 
 // find returns the container that ref names, nil if there is none.
