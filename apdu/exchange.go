@@ -17,6 +17,9 @@ const maxRounds = 256
 // insGetResponse is GET RESPONSE (ISO/IEC 7816-4, 7.6.1).
 const insGetResponse = 0xC0
 
+// classGSM is the class of SIM commands before the UICC.
+const classGSM = 0xA0
+
 // Exchange sends a command and collects the whole answer: it follows 61xx (and 9Fxx)
 // with GET RESPONSE and repeats a command that was answered 6Cxx with the right Le. Data that comes together
 // with 61xx is kept. The error is nil when the transport worked, whatever the card said:
@@ -32,14 +35,22 @@ func Exchange(ctx context.Context, t Transmitter, c Command) (Response, error) {
 			return Response{}, err
 		}
 	}
-	data := r.Data
+	data, class := r.Data, getResponseClass(c.CLA)
 	for round := 0; r.SW>>8 == 0x61 || r.SW>>8 == 0x9F; round++ {
 		if round == maxRounds {
 			return Response{}, fmt.Errorf("apdu: the card still has data after %d GET RESPONSE commands", maxRounds)
 		}
-		next := Command{CLA: getResponseClass(c.CLA), INS: insGetResponse, Le: expected(byte(r.SW))}
+		next := Command{CLA: class, INS: insGetResponse, Le: expected(byte(r.SW))}
 		if r, err = once(ctx, t, next); err != nil {
 			return Response{}, err
+		}
+		if (r.SW == ClassNot || r.SW == InstructionNot) && class&proprietary == 0 && c.CLA&proprietary != 0 {
+			// Some cards take it only in the class of the command.
+			class |= proprietary
+			next.CLA = class
+			if r, err = once(ctx, t, next); err != nil {
+				return Response{}, err
+			}
 		}
 		if r.SW>>8 == 0x6C {
 			next.Le = expected(byte(r.SW))
@@ -63,8 +74,13 @@ func Do(ctx context.Context, t Transmitter, c Command) ([]byte, error) {
 
 // getResponseClass is the class of GET RESPONSE after a command of class cla: the
 // interindustry class of the same channel, without secure messaging, since GET RESPONSE
-// carries no MAC.
-func getResponseClass(cla byte) byte { return OnChannel(0x00, ChannelOf(cla)) }
+// carries no MAC. The old class A0 (9Fxx, ETSI TS 151 011, 9.1) has no other.
+func getResponseClass(cla byte) byte {
+	if cla == classGSM {
+		return classGSM
+	}
+	return OnChannel(0x00, ChannelOf(cla))
+}
 
 func once(ctx context.Context, t Transmitter, c Command) (Response, error) {
 	b, err := c.Bytes()

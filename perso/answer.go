@@ -106,6 +106,32 @@ func (a StateAnswer) Fit() StateAnswer {
 	return a
 }
 
+// answerSize is the size that the answer to an operation may have at most.
+func answerSize(op Op) int {
+	switch op := op.(type) {
+	case Generate:
+		return len(KeyAnswer{PublicKey: make([]byte, publicKeySize), Proof: make([]byte, proofSize)}.encode())
+	case Prove:
+		return len(ProofAnswer{Proof: make([]byte, proofSize)}.encode())
+	case ReadState:
+		if len(op.Refs) == 0 {
+			return MaxAnswer // the card fills what room there is
+		}
+		a := StateAnswer{Objects: make([]State, len(op.Refs))}
+		for i, ref := range op.Refs {
+			a.Objects[i] = State{Ref: ref, Digest: [DigestSize]byte{1}}
+		}
+		return len(a.encode())
+	}
+	return 0
+}
+
+// Sizes of the parts of answers for P-256, in bytes.
+const (
+	publicKeySize = 71 // public key data, tag and length included
+	proofSize     = 64 // a signature; an HMAC is shorter
+)
+
 // ParseAnswers reads the response data of a block.
 func ParseAnswers(b []byte) ([]Answer, error) {
 	objects, err := tlv.Parse(b)

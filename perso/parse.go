@@ -1,6 +1,7 @@
 package perso
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/simroot/simroot/iotsafe"
@@ -10,8 +11,8 @@ import (
 // Parse reads the operations of one block. It accepts exactly what this package writes:
 // an unknown, missing, doubled or oversized element refuses the whole block.
 func Parse(block []byte) ([]Op, error) {
-	if len(block) == 0 || len(block) > 255 {
-		return nil, fmt.Errorf("perso: a block of %d bytes: want 1 to 255", len(block))
+	if len(block) == 0 || len(block) > MaxBlock {
+		return nil, fmt.Errorf("perso: a block of %d bytes: want 1 to %d", len(block), MaxBlock)
 	}
 	objects, err := tlv.Parse(block)
 	if err != nil {
@@ -84,13 +85,13 @@ func parseCreate(b []byte) (Op, error) {
 	if len(b) == 0 {
 		return nil, fmt.Errorf("an object description is missing")
 	}
-	kind := iotsafe.Kind(b[0])
-	if _, rest, err := tlv.NextSimple(b); err != nil || len(rest) > 0 {
-		return nil, fmt.Errorf("want one object description")
-	}
-	object, err := iotsafe.ParseObject(kind, b)
+	object, err := iotsafe.ParseObject(iotsafe.Kind(b[0]), b)
 	if err != nil {
 		return nil, err
+	}
+	// IoT.05's reader is lenient; this language is not.
+	if object.Active || !bytes.Equal(object.Append(nil), b) {
+		return nil, fmt.Errorf("want one object description, inactive and with its attributes in order")
 	}
 	return Create{Object: object}, nil
 }

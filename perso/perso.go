@@ -27,6 +27,21 @@
 // secret. GENERATE, PROVE and READ STATE answer, in the response to their own block,
 // with a template of the same tag; see [Answer].
 //
+// # Refusals
+//
+// A block that cannot be carried out answers one of these, and the sequence has ended:
+//
+//	6581  the store could not be made durable (last block)
+//	6985  no sequence is under way; a container exists with another description; an
+//	      empty object was to be activated or proved
+//	6A80  the block or a secret's check value is wrong, a type of key is not supported, or
+//	      the answers do not fit
+//	6A81  a Type II applet does not keep such objects
+//	6A84  the store is full, or a file's capacity is too small
+//	6A86  the block has a wrong number (P2) or form (P1)
+//	6A88  an object is not there
+//	6B00  the offset of WRITE is not where the file ends
+//
 // The package carries no key and encrypts nothing: secrets come to it sealed.
 package perso
 
@@ -284,18 +299,24 @@ func Staged(prepare, commit []Op) ([]apdu.Command, error) {
 	return commands, nil
 }
 
-// pack fills blocks with whole operations, in order.
+// pack fills blocks with whole operations, in order, so that also the answers to a block
+// fit one response.
 func pack(script []Op) ([][]byte, error) {
 	var blocks [][]byte
+	answer := 0 // size of the answers to the last block, at most
 	for _, op := range script {
-		b := op.encode()
+		b, a := op.encode(), answerSize(op)
 		if len(b) > MaxBlock {
 			return nil, fmt.Errorf("perso: an operation of %d bytes (%T): a block holds %d", len(b), op, MaxBlock)
 		}
-		if n := len(blocks); n > 0 && len(blocks[n-1])+len(b) <= MaxBlock {
+		if a > MaxAnswer {
+			return nil, fmt.Errorf("perso: the answer to an operation (%T) may have %d bytes: a response holds %d; ask for fewer objects at once", op, a, MaxAnswer)
+		}
+		if n := len(blocks); n > 0 && len(blocks[n-1])+len(b) <= MaxBlock && answer+a <= MaxAnswer {
 			blocks[n-1] = append(blocks[n-1], b...)
+			answer += a
 		} else {
-			blocks = append(blocks, b)
+			blocks, answer = append(blocks, b), a
 		}
 	}
 	return blocks, nil
