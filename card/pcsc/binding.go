@@ -23,12 +23,12 @@ const (
 
 // readerState is SCARD_READERSTATE, not packed: 80 bytes on 64-bit Linux.
 type readerState struct {
-	name     *byte // NUL-terminated
-	userData uintptr
-	current  dword
-	event    dword
-	atrLen   dword
-	atr      [33]byte // MAX_ATR_SIZE
+	name    *byte   // NUL-terminated
+	_       uintptr // pvUserData
+	current dword
+	event   dword
+	atrLen  dword
+	atr     [33]byte // MAX_ATR_SIZE
 }
 
 // ioRequest is SCARD_IO_REQUEST.

@@ -1,0 +1,31 @@
+# `make` alone says what there is.
+.DEFAULT_GOAL := help
+.PHONY: help demo build test bench lint fuzz deps clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## the whole path once, on virtual SIMs; needs only Go
+	go run ./cmd/simroot demo
+
+build: ## bin/simroot
+	go build -o bin/ ./cmd/...
+
+test: deps ## every test, on real parts, with the race detector
+	go vet ./...
+	go test -race ./...
+
+bench: deps ## every benchmark
+	go test -run '^$$' -bench . -benchmem ./...
+
+lint: ## format, vet, staticcheck, known vulnerabilities, tidy go.mod, floors
+	scripts/lint
+
+fuzz: deps ## every fuzz target, FUZZTIME each (30s)
+	scripts/fuzz
+
+deps: ## install what tests need (Debian, as root), or say what is missing
+	scripts/deps
+
+clean: ## remove what build made
+	rm -rf bin
