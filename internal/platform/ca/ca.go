@@ -1,25 +1,125 @@
+// Package ca is the platform's certification authority: a root that signs one issuing CA,
+// which signs the certificates of SIMs and application servers and the CRL.
+//
+// All keys are P-256 and all signatures ECDSA with SHA-256: what SIMs can do. A certificate
+// of a SIM is made small, since it must fit into a file on the SIM: its subject has the
+// ICCID as common name and as serialNumber, the organisation of the fleet as O and the
+// fleet as OU; its one extended key usage is client authentication; it has no
+// subjectAltName, because no registered name form holds an ICCID.
+//
+// Nothing is signed that was not linted: the same template is first signed with a
+// throwaway key, and the linter reads the result ([CA.Prepare]). The real key then signs
+// exactly the bytes that were linted ([CA.Sign]).
+//
+// The issuing key is behind go.step.sm/crypto/kms. The root's key is needed only by Init;
+// its file may be taken away afterwards.
 package ca
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
+
+	"go.step.sm/crypto/kms/apiv1"
+	"go.step.sm/crypto/kms/softkms"
+
+	"github.com/simroot/simroot/internal/platform/keyfile"
 )
 
-type CA struct{}
-type Subject struct{ ICCID, Organization, Fleet string }
+// Files in the folder of a CA.
+const (
+	rootKeyFile     = "root.key"
+	rootFile        = "root.crt"
+	issuingKeyFile  = "issuing.key"
+	issuingFile     = "issuing.crt"
+	certificateType = "CERTIFICATE"
+)
 
-func Init(dir string) error        { panic("soon") }
-func Open(dir string) (*CA, error) { panic("soon") }
-func (c *CA) IssueSIM(s Subject, key crypto.PublicKey, notBefore, notAfter time.Time) ([]byte, error) {
-	panic("soon")
+// CA signs. It is safe for concurrent use.
+type CA struct {
+	root, issuer *x509.Certificate
+	signer       crypto.Signer
+	linter       *linter
+	now          func() time.Time
 }
 
-// IssueServer signs the certificate of an application server: names are DNS names and IP addresses.
-func (c *CA) IssueServer(names []string, key crypto.PublicKey) ([]byte, error) { panic("soon") }
-func (c *CA) Anchors() []byte                                                  { panic("soon") } // PEM
-func (c *CA) Issuers() []byte                                                  { panic("soon") } // PEM
-func (c *CA) Root() *x509.Certificate                                          { panic("soon") }
-func (c *CA) CRL(entries []x509.RevocationListEntry, number int64, now time.Time) ([]byte, error) {
-	panic("soon")
+// Open opens the CA that [Init] made in a folder.
+func Open(dir string) (*CA, error) {
+	c, err := open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	return c, nil
 }
+
+func open(dir string) (*CA, error) {
+	c := &CA{now: time.Now}
+	var err error
+	if c.root, err = readCertificate(filepath.Join(dir, rootFile)); err != nil {
+		return nil, err
+	}
+	if c.issuer, err = readCertificate(filepath.Join(dir, issuingFile)); err != nil {
+		return nil, err
+	}
+	if err := c.issuer.CheckSignatureFrom(c.root); err != nil {
+		return nil, fmt.Errorf("%s is not signed by %s: %w", issuingFile, rootFile, err)
+	}
+	key, err := keyfile.Read(filepath.Join(dir, issuingKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	kms, err := softkms.New(context.Background(), apiv1.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if c.signer, err = kms.CreateSigner(&apiv1.CreateSignerRequest{SigningKeyPEM: key}); err != nil {
+		return nil, fmt.Errorf("%s: %w", issuingKeyFile, err)
+	}
+	if public, ok := c.signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(c.issuer.PublicKey) {
+		return nil, fmt.Errorf("%s is not the key of %s", issuingKeyFile, issuingFile)
+	}
+	c.linter, err = newLinter(c.issuer)
+	return c, err
+}
+
+func readCertificate(file string) (*x509.Certificate, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != certificateType || len(rest) > 0 {
+		return nil, fmt.Errorf("%s: want one certificate in PEM", file)
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return c, nil
+}
+
+// Root is the certificate that devices and servers trust.
+func (c *CA) Root() *x509.Certificate { return c.root }
+
+// Issuer is the certificate of the issuing CA.
+func (c *CA) Issuer() *x509.Certificate { return c.issuer }
+
+// Anchors is the root certificate in PEM.
+func (c *CA) Anchors() []byte { return encode(c.root.Raw) }
+
+// Issuers is the certificate of the issuing CA in PEM. A device presents its own
+// certificate alone, so its servers need this one.
+func (c *CA) Issuers() []byte { return encode(c.issuer.Raw) }
+
+func encode(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: certificateType, Bytes: der})
+}
+
+// ErrLint is in the chain of every error about a certificate that the linter refused.
+var ErrLint = errors.New("the certificate does not pass the linter, nothing was signed")

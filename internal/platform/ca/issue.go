@@ -1,0 +1,180 @@
+package ca
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+
+	"go.step.sm/crypto/x509util"
+)
+
+// Lifetimes of what the CA signs by itself.
+const (
+	serverLifetime = 90 * 24 * time.Hour
+	CRLLifetime    = 24 * time.Hour // from thisUpdate to nextUpdate
+)
+
+// Subject is who the certificate of a SIM speaks of.
+type Subject struct {
+	ICCID        string
+	Organization string // may be empty
+	Fleet        string // may be empty
+}
+
+// Prepared is a certificate that has passed the linter and is about to be signed.
+type Prepared struct {
+	Serial              string // hexadecimal
+	TBS                 []byte // the bytes that will be signed
+	NotBefore, NotAfter time.Time
+
+	template *x509.Certificate
+}
+
+// IssueSIM lints and signs the certificate of a SIM and returns its DER.
+func (c *CA) IssueSIM(s Subject, key crypto.PublicKey, notBefore, notAfter time.Time) ([]byte, error) {
+	p, err := c.PrepareSIM(s, key, notBefore, notAfter)
+	if err != nil {
+		return nil, err
+	}
+	return c.Sign(p)
+}
+
+// PrepareSIM makes the certificate of a SIM and lints it. Its times have whole
+// seconds, and it ends no later than the issuing CA.
+func (c *CA) PrepareSIM(s Subject, key crypto.PublicKey, notBefore, notAfter time.Time) (*Prepared, error) {
+	name := pkix.Name{CommonName: s.ICCID, SerialNumber: s.ICCID}
+	if s.Organization != "" {
+		name.Organization = []string{s.Organization}
+	}
+	if s.Fleet != "" {
+		name.OrganizationalUnit = []string{s.Fleet}
+	}
+	return c.prepare(&x509.Certificate{
+		Subject:     name,
+		PublicKey:   key,
+		NotBefore:   notBefore,
+		NotAfter:    notAfter,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// IssueServer lints and signs the certificate of a server for 90 days and returns its
+// DER. Names are DNS names and IP addresses.
+func (c *CA) IssueServer(names []string, key crypto.PublicKey) ([]byte, error) {
+	if len(names) == 0 {
+		return nil, errors.New("ca: a server certificate needs at least one name")
+	}
+	template := &x509.Certificate{
+		PublicKey:   key,
+		NotBefore:   c.now().Add(-backdate),
+		NotAfter:    c.now().Add(serverLifetime),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	if len(names[0]) <= 64 { // ub-common-name, RFC 5280, appendix A
+		template.Subject.CommonName = names[0]
+	}
+	p, err := c.prepare(template)
+	if err != nil {
+		return nil, err
+	}
+	return c.Sign(p)
+}
+
+// prepare completes a template and lints it.
+func (c *CA) prepare(template *x509.Certificate) (*Prepared, error) {
+	if key, ok := template.PublicKey.(*ecdsa.PublicKey); !ok || key == nil || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("ca: a public key of type %T: want one on P-256", template.PublicKey)
+	}
+	template.NotBefore = template.NotBefore.UTC().Truncate(time.Second)
+	template.NotAfter = template.NotAfter.UTC().Truncate(time.Second)
+	if template.NotAfter.After(c.issuer.NotAfter) {
+		template.NotAfter = c.issuer.NotAfter
+	}
+	if !template.NotBefore.Before(template.NotAfter) {
+		return nil, fmt.Errorf("ca: a certificate from %s to %s would never be valid", template.NotBefore, template.NotAfter)
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	template.SerialNumber = serial
+	template.SignatureAlgorithm = x509.ECDSAWithSHA256
+	if template.SubjectKeyId, err = x509util.GenerateSubjectKeyID(template.PublicKey); err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	tbs, err := c.linter.check(template)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	return &Prepared{
+		Serial: SerialText(serial), TBS: tbs,
+		NotBefore: template.NotBefore, NotAfter: template.NotAfter, template: template,
+	}, nil
+}
+
+// Sign signs a certificate that was prepared and returns its DER.
+func (c *CA) Sign(p *Prepared) ([]byte, error) {
+	signed, err := x509util.CreateCertificate(p.template, c.issuer, p.template.PublicKey, c.signer)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	if !bytes.Equal(signed.RawTBSCertificate, p.TBS) {
+		return nil, errors.New("ca: what was signed is not what was linted")
+	}
+	return signed.Raw, nil
+}
+
+// CRL signs a certificate revocation list.
+func (c *CA) CRL(entries []x509.RevocationListEntry, number int64, now time.Time) ([]byte, error) {
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		RevokedCertificateEntries: entries,
+		Number:                    big.NewInt(number),
+		ThisUpdate:                now.UTC().Truncate(time.Second),
+		NextUpdate:                now.UTC().Truncate(time.Second).Add(CRLLifetime),
+		SignatureAlgorithm:        x509.ECDSAWithSHA256,
+	}, c.issuer, c.signer)
+	if err != nil {
+		return nil, fmt.Errorf("ca: crl: %w", err)
+	}
+	return der, nil
+}
+
+// newSerial is a serial number of 16 random bytes, positive and not short (RFC 5280, 4.1.2.2).
+func newSerial() (*big.Int, error) {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return nil, err
+	}
+	b[0] = b[0]&0x7F | 0x40
+	return new(big.Int).SetBytes(b[:]), nil
+}
+
+// SerialText is a serial number as the contract writes it: hexadecimal, lower case.
+func SerialText(n *big.Int) string { return fmt.Sprintf("%x", n) }
+
+// ParseSerial reads what SerialText wrote.
+func ParseSerial(s string) (*big.Int, error) {
+	n, ok := new(big.Int).SetString(s, 16)
+	if !ok {
+		return nil, fmt.Errorf("ca: serial number %q is not hexadecimal", s)
+	}
+	return n, nil
+}
