@@ -1,0 +1,87 @@
+// Package device is the client middleware: TLS whose keys never leave the SIM, and the
+// agent that brings a SIM its credentials at switch-on.
+//
+//	sim, err := device.Open(ctx, "pcsc:")
+//	defer sim.Close()
+//	if _, err := sim.Onboard(ctx, platform); err != nil { … }
+//	config, err := sim.TLSConfig(ctx)          // crypto/tls 1.2 and 1.3
+//	conn, err := tls.Dial("tcp", "broker.example:8883", config)
+//
+// The SIM signs; everything else of the handshake happens in crypto/tls. A warm handshake
+// costs the SIM two commands: the object list and the certificate are read once and kept
+// until the SIM says that remote administration has changed them.
+//
+// A [Device] is safe for concurrent use. It never sees a private key.
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/iotsafe"
+)
+
+// Device is a SIM with an IoT SAFE applet, opened for use.
+type Device struct {
+	card   card.Conn
+	applet *iotsafe.Applet
+	iccid  card.ICCID
+
+	mu         sync.Mutex
+	credential *Credential // nil until it is asked for
+	generation uint64      // of the applet's store when credential was read
+}
+
+// Option changes how a SIM is opened.
+type Option func(*options)
+
+type options struct{ applet []iotsafe.Option }
+
+// WithAID looks for the applet under this AID only, instead of the known ones.
+func WithAID(aid []byte) Option {
+	return func(o *options) { o.applet = append(o.applet, iotsafe.WithAID(aid)) }
+}
+
+// Open opens the card that uri names (see [card.Open]) and selects its IoT SAFE applet.
+func Open(ctx context.Context, uri string, opts ...Option) (*Device, error) {
+	c, err := card.Open(ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	d, err := New(ctx, c, opts...)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return d, nil
+}
+
+// New uses a card that is open already. Closing the device closes the card.
+func New(ctx context.Context, c card.Conn, opts ...Option) (*Device, error) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	iccid, err := card.ReadICCID(ctx, c, 0)
+	if err != nil {
+		return nil, fmt.Errorf("this card is no SIM, or its ICCID cannot be read: %w", err)
+	}
+	applet, err := iotsafe.Select(ctx, c, o.applet...)
+	if err != nil {
+		return nil, fmt.Errorf("SIM %s: %w", iccid, err)
+	}
+	return &Device{card: c, applet: applet, iccid: iccid}, nil
+}
+
+// Close closes the applet's channel and the card.
+func (d *Device) Close() error {
+	return errors.Join(d.applet.Close(context.Background()), d.card.Close())
+}
+
+// ICCID identifies the SIM.
+func (d *Device) ICCID() card.ICCID { return d.iccid }
+
+// Applet is the applet behind the device, for everything that this package does not do.
+func (d *Device) Applet() *iotsafe.Applet { return d.applet }

@@ -1,0 +1,88 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/simroot/simroot/apdu"
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/card"
+)
+
+// Platform is the part of [api.Client] that the onboarding needs.
+type Platform interface {
+	OpenRelay(ctx context.Context, request api.RelayOpen) (api.RelayStep, error)
+	AnswerRelay(ctx context.Context, session string, answers api.RelayAnswers) (api.RelayStep, error)
+}
+
+// Onboarding is what an onboarding did.
+type Onboarding struct {
+	api.RelayResult
+	// Commands is the number of APDUs that went to the SIM, and Bytes their size, with
+	// the answers, and without what opened and closed the channel.
+	Commands, Bytes int
+	// Steps is the number of round trips to the platform.
+	Steps int
+}
+
+// Onboard is the switch-on walk: it opens a relay session with the platform and passes
+// sealed commands to the SIM's security domain, and the answers back, until the platform
+// says that the SIM holds a good credential. It may be cut anywhere and repeated.
+func (d *Device) Onboard(ctx context.Context, platform Platform) (Onboarding, error) {
+	defer d.forget()
+	ch, err := card.OpenChannel(ctx, d.card)
+	if err != nil {
+		return Onboarding{}, fmt.Errorf("SIM %s: %w", d.iccid, err)
+	}
+	defer card.CloseChannel(context.WithoutCancel(ctx), d.card, ch)
+
+	var done Onboarding
+	step, err := platform.OpenRelay(ctx, api.RelayOpen{
+		Version: api.RelayVersion, ICCID: string(d.iccid), Applet: d.applet.AID(), Agent: "simroot",
+	})
+	for {
+		if err != nil {
+			return done, fmt.Errorf("onboard SIM %s: %w", d.iccid, err)
+		}
+		done.Steps++
+		if step.Result != nil {
+			done.RelayResult = *step.Result
+			return done, nil
+		}
+		responses, failure := done.pass(ctx, d.card, ch, step.Commands)
+		if failure != nil {
+			// Telling the platform is a courtesy: it would find out by itself.
+			_, _ = platform.AnswerRelay(ctx, step.Session, api.RelayAnswers{Step: step.Step, Failure: "card not reachable"})
+			return done, fmt.Errorf("onboard SIM %s: the card does not answer: %w", d.iccid, failure)
+		}
+		step, err = platform.AnswerRelay(ctx, step.Session, api.RelayAnswers{Step: step.Step, Responses: responses})
+	}
+}
+
+// pass sends commands to the card on channel ch and stops behind the first refusal.
+func (o *Onboarding) pass(ctx context.Context, c card.Card, ch int, commands [][]byte) ([][]byte, error) {
+	if len(commands) == 0 {
+		return nil, errors.New("the platform sent a step without commands")
+	}
+	var responses [][]byte
+	for _, b := range commands {
+		command, err := apdu.Parse(b)
+		if err != nil {
+			return nil, fmt.Errorf("the platform sent something that is no command: %w", err)
+		}
+		command.CLA = apdu.OnChannel(command.CLA, ch)
+		response, err := card.Exchange(ctx, c, command)
+		if err != nil {
+			return nil, err
+		}
+		answer := response.Bytes()
+		o.Commands++
+		o.Bytes += len(b) + len(answer)
+		responses = append(responses, answer)
+		if !response.SW.Processed() {
+			break
+		}
+	}
+	return responses, nil
+}
