@@ -2,7 +2,7 @@ package httpapi
 
 import (
 	"bytes"
-	"crypto/tls"
+	"io"
 	"log/slog"
 	"net/http"
 	"testing"
@@ -22,15 +22,16 @@ func BenchmarkRelayRoundTrip(b *testing.B) {
 			base, client, _, _ := serve(b, s)
 			if version == "HTTP/1.1" {
 				transport := client.Transport.(*http.Transport)
-				transport.ForceAttemptHTTP2 = false
-				transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
-				transport.TLSClientConfig.NextProtos = []string{"http/1.1"}
+				protocols := new(http.Protocols)
+				protocols.SetHTTP1(true)
+				transport.Protocols = protocols
 			}
 			post := func(path, body string) {
 				answer, err := client.Post(base+path, "application/json", bytes.NewReader([]byte(body)))
 				if err != nil {
 					b.Fatal(err)
 				}
+				io.Copy(io.Discard, answer.Body)
 				answer.Body.Close()
 				if answer.StatusCode != 200 || answer.Proto[:6] != version[:6] {
 					b.Fatal(answer.Status, answer.Proto)

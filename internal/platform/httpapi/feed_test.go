@@ -224,7 +224,9 @@ func serve(t testing.TB, s *Server) (base string, client *http.Client, stop func
 	if err != nil {
 		t.Fatal(err)
 	}
-	client.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+	transport := client.Transport.(*http.Transport).Clone()
+	transport.ForceAttemptHTTP2 = true
+	client = &http.Client{Transport: transport}
 	ctx, cancel := context.WithCancel(context.Background())
 	served = make(chan error, 1)
 	ended := make(chan struct{})
