@@ -176,7 +176,7 @@ type fakeAuthority struct{ *fake }
 func (fakeAuthority) Anchors() []byte { return []byte("anchors in PEM") }
 func (fakeAuthority) Issuers() []byte { return []byte("issuers in PEM") }
 func (f fakeAuthority) IssueServer([]string, crypto.PublicKey) ([]byte, error) {
-	return []byte("a chain in PEM"), f.err
+	return []byte("a leaf in DER"), f.err
 }
 
 type fakeCRL struct{ *fake }

@@ -232,7 +232,7 @@ func serve(t testing.TB, s *Server) (base string, client *http.Client, stop func
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		served <- s.Serve(ctx, l, pair)
+		served <- s.Serve(ctx, l, &tls.Config{Certificates: []tls.Certificate{pair}})
 	}()
 	t.Cleanup(func() { cancel(); client.CloseIdleConnections(); <-ended })
 	return "https://" + l.Addr().String(), client, cancel, served

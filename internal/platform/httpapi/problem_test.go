@@ -33,6 +33,7 @@ func TestAMalformedRequestIsToldWhichFieldIsWrong(t *testing.T) {
 		"bad identifier":       {"POST", api.PathFleets, `{"name":"a","profile":{"type":"psk","trust_anchor":"3"}}`, 400, "body.profile.trust_anchor"},
 		"bad base64":           {"POST", api.PathServers, `{"names":["a"],"csr":"???"}`, 400, "csr"},
 		"not a CSR":            {"POST", api.PathServers, `{"names":["a"],"csr":"MAA="}`, 400, "body.csr"},
+		"not a name":           {"POST", api.PathServers, `{"names":["ok","a b"],"csr":"MAA="}`, 400, "body.names[1]"},
 		"no names":             {"POST", api.PathServers, `{"names":[],"csr":"MAA="}`, 400, "body.names"},
 		"bad role":             {"POST", api.PathTokens, `{"name":"a","role":"root"}`, 400, "body.role"},
 		"bad ICCID":            {"GET", api.PathSIMs + "/12", "", 400, "path.iccid"},

@@ -63,12 +63,14 @@ func New(services Services, log *slog.Logger) (*Server, error) {
 // Handler is the contract as a handler.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Serve answers requests on l over TLS until ctx ends. Then it ends the feeds at once, lets
+// Serve answers requests on l over TLS 1.2 or later until ctx ends. Then it ends the feeds at once, lets
 // other requests under way finish for a while, and returns nil if they did.
-func (s *Server) Serve(ctx context.Context, l net.Listener, certificate tls.Certificate) error {
+func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
+	config = config.Clone()
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	server := &http.Server{
 		Handler:           s.handler,
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}},
+		TLSConfig:         config,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -62,7 +62,8 @@ type Credentials interface {
 type Authority interface {
 	Anchors() []byte // PEM
 	Issuers() []byte // PEM
-	// IssueServer answers with the chain in PEM, leaf first.
+	// IssueServer signs the certificate of a server and returns its DER. An error that
+	// wraps ca.ErrLint is about what was asked for.
 	IssueServer(names []string, key crypto.PublicKey) ([]byte, error)
 }
 

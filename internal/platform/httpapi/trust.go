@@ -2,13 +2,11 @@ package httpapi
 
 import (
 	"context"
-	"crypto/x509"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/simroot/simroot/api"
-	"github.com/simroot/simroot/internal/platform/refuse"
 )
 
 // The media types of what is not JSON.
@@ -53,16 +51,4 @@ func (s *Server) addTrust() {
 	}, admins, func(ctx context.Context, in *with[api.ServerRequest]) (*with[api.ServerCertificate], error) {
 		return answer(s.serverCertificate(in.Body))
 	})
-}
-
-func (s *Server) serverCertificate(r api.ServerRequest) (api.ServerCertificate, error) {
-	request, err := x509.ParseCertificateRequest(r.CSR)
-	if err != nil {
-		return api.ServerCertificate{}, refuse.BadRequest("body.csr: not a PKCS#10 request in DER: %v", err)
-	}
-	if err := request.CheckSignature(); err != nil {
-		return api.ServerCertificate{}, refuse.BadRequest("body.csr: its signature does not prove possession of its key: %v", err)
-	}
-	chain, err := s.services.Authority.IssueServer(r.Names, request.PublicKey)
-	return api.ServerCertificate{Chain: string(chain)}, err
 }
