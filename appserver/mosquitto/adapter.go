@@ -127,9 +127,10 @@ func (a *Adapter) Run(ctx context.Context) error {
 	if err := a.Prepare(ctx); err != nil {
 		return err
 	}
+	a.stale = true
+	a.again(true, nil)
 	stop := a.m.Watch(a.note)
 	defer stop()
-	a.all, a.stale = true, true
 	var reported string
 	refresh := time.Now().Add(refreshEvery)
 	for cas := true; ; {

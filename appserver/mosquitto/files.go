@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/simroot/simroot/card"
 )
 
 // anyTopic lets devices use every topic, as Mosquitto does without rules.
@@ -102,6 +104,9 @@ func (a *Adapter) writeAccess(barred []string) (changed bool, err error) {
 	var b strings.Builder
 	b.WriteString(strings.TrimRight(a.access, "\n") + "\n")
 	for _, iccid := range barred {
+		if _, err := card.ParseICCID(iccid); err != nil {
+			continue // no user of the broker, and perhaps more than one line
+		}
 		b.WriteString("\nuser " + iccid + "\ntopic deny #\ntopic deny $SYS/#\n")
 	}
 	return a.replace(accessFile, []byte(b.String()))

@@ -1,0 +1,144 @@
+package platformtest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// CA is a root and an issuing CA.
+type CA struct {
+	RootPEM, IssuerPEM []byte
+	Roots              *x509.CertPool
+
+	root, issuer       *x509.Certificate
+	rootKey, issuerKey *ecdsa.PrivateKey
+
+	mu      sync.Mutex
+	serial  int64
+	number  int64
+	revoked []x509.RevocationListEntry
+	crl     []byte
+}
+
+// NewCA makes a CA.
+func NewCA(t testing.TB) *CA {
+	t.Helper()
+	ca := &CA{serial: 1000, Roots: x509.NewCertPool()}
+	sign := func(name string, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ca.serial++
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(ca.serial), Subject: pkix.Name{CommonName: name},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		}
+		if parent == nil {
+			parent, signer = template, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	ca.root, ca.rootKey, ca.RootPEM = sign("Test Root", nil, nil)
+	ca.issuer, ca.issuerKey, ca.IssuerPEM = sign("Test Issuing", ca.root, ca.rootKey)
+	ca.Roots.AddCert(ca.root)
+	ca.renew()
+	return ca
+}
+
+// Device issues a certificate to a SIM. The chain is the certificate alone, as a SIM has it.
+func (ca *CA) Device(t testing.TB, iccid string) tls.Certificate {
+	t.Helper()
+	return ca.issue(t, &x509.Certificate{
+		Subject:     pkix.Name{CommonName: iccid, SerialNumber: iccid},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// Server issues a certificate to a server at an address or name; the chain holds the issuing CA.
+func (ca *CA) Server(t testing.TB, name string) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{name}
+	}
+	certificate := ca.issue(t, template)
+	certificate.Certificate = append(certificate.Certificate, ca.issuer.Raw)
+	return certificate
+}
+
+func (ca *CA) issue(t testing.TB, template *x509.Certificate) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca.mu.Lock()
+	ca.serial++
+	template.SerialNumber = big.NewInt(ca.serial)
+	ca.mu.Unlock()
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(100*time.Hour)
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.issuer, key.Public(), ca.issuerKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// CRL is the issuing CA's current CRL in DER.
+func (ca *CA) CRL() []byte {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	return ca.crl
+}
+
+func (ca *CA) revoke(serial string) {
+	number, _ := new(big.Int).SetString(serial, 16)
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	ca.revoked = append(ca.revoked, x509.RevocationListEntry{SerialNumber: number, RevocationTime: time.Now()})
+	ca.renew()
+}
+
+// renew signs a new CRL, whose time is later than that of the last by a second: OpenSSL
+// keeps both and prefers the later.
+func (ca *CA) renew() {
+	ca.number++
+	crl, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(ca.number), RevokedCertificateEntries: ca.revoked,
+		ThisUpdate: time.Now().Add(-time.Hour + time.Duration(ca.number)*time.Second), NextUpdate: time.Now().Add(24 * time.Hour),
+	}, ca.issuer, ca.issuerKey)
+	if err != nil {
+		panic(err)
+	}
+	ca.crl = crl
+}
