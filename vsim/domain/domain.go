@@ -5,6 +5,7 @@ import (
 
 	"github.com/simroot/simroot/apdu"
 	"github.com/simroot/simroot/gp/scp03"
+	"github.com/simroot/simroot/perso"
 	"github.com/simroot/simroot/vsim/uicc"
 )
 
@@ -171,7 +172,6 @@ func (d *Domain) find(aid []byte) Personalized {
 
 // storeData is STORE DATA (GPCS 2.3.1, 11.11), passed on to the application in clear.
 func (d *Domain) storeData(c apdu.Command) apdu.Response {
-	const lastBlock = 0x80
 	switch {
 	case !d.session.Level().Has(trusted):
 		return refuse(apdu.SecurityNotSatisfied)
@@ -186,7 +186,7 @@ func (d *Domain) storeData(c apdu.Command) apdu.Response {
 	switch {
 	case r.SW != apdu.OK:
 		d.endScript()
-	case c.P1&lastBlock != 0:
+	case c.P1&perso.LastBlock != 0:
 		d.script = nil
 	}
 	return r

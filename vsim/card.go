@@ -1,0 +1,169 @@
+// Package vsim is the virtual SIM: a UICC (vsim/uicc) with a security domain
+// (vsim/domain) and the IoT SAFE applet (vsim/applet), kept in one image file
+// (vsim/image).
+//
+//	state, err := vsim.Profile("common", iccid)
+//	c, err := vsim.Create("sim1.sim", state)
+//	c, err := vsim.Open("sim1.sim")
+//
+// A [Card] is a card.Conn like any other. Importing the package registers the scheme
+// "vsim:", so that card.Open(ctx, "vsim:sim1.sim") opens an image in this process.
+//
+// A command that changes what the card keeps is answered when the change is on disk. If
+// it cannot be put there the answer is 6581 and the change is not made.
+package vsim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/iotsafe"
+	"github.com/simroot/simroot/vsim/applet"
+	"github.com/simroot/simroot/vsim/domain"
+	"github.com/simroot/simroot/vsim/image"
+	"github.com/simroot/simroot/vsim/uicc"
+)
+
+func init() {
+	card.Register("vsim", func(_ context.Context, file string) (card.Conn, error) {
+		return Open(file)
+	})
+}
+
+// ErrClosed says that a card was used after [Card.Close].
+var ErrClosed = errors.New("the virtual SIM is closed")
+
+// Card is one virtual SIM, powered since it was opened. It is safe for concurrent use:
+// one command at a time is carried out.
+type Card struct {
+	card.Turn // for those who need several commands undisturbed; see card.Locker
+
+	mu    sync.Mutex
+	uicc  *uicc.UICC
+	state image.State // as it is on disk
+	file  *image.File // nil: in memory only
+	err   error       // [ErrClosed] after Close
+}
+
+var (
+	_ card.Conn   = (*Card)(nil)
+	_ card.Locker = (*Card)(nil)
+)
+
+// Open powers the virtual SIM that an image file keeps. Nobody else can open the file
+// until [Card.Close]; see [image.ErrInUse] and [image.ErrDamaged].
+func Open(file string) (*Card, error) {
+	f, s, err := image.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	return power(f, s)
+}
+
+// Create makes an image file that does not exist yet and powers the virtual SIM in it.
+func Create(file string, s image.State) (*Card, error) {
+	f, err := image.Create(file, s)
+	if err != nil {
+		return nil, err
+	}
+	return power(f, s)
+}
+
+// NewMemory powers a virtual SIM that is kept nowhere. It fails if no card can be built
+// from the state.
+func NewMemory(s image.State) (*Card, error) {
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	return power(nil, s)
+}
+
+func power(f *image.File, s image.State) (*Card, error) {
+	c := &Card{Turn: card.NewTurn(), state: s, file: f}
+	iccid := s.ICCID.File()
+	iotSAFE := applet.New(s.Applet, iccid, func(next applet.State) error {
+		s := c.state
+		s.Applet = next
+		return c.save(s)
+	})
+	issuer := domain.New(s.Domain, iccid, func(next domain.State) error {
+		s := c.state
+		s.Domain = next
+		return c.save(s)
+	}, iotSAFE)
+	directory := []uicc.Entry{{AID: iotsafe.AIDs[0], Label: "IoT SAFE"}}
+	u, err := uicc.New(s.ICCID, s.ATR, directory, issuer, iotSAFE)
+	if err != nil {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+		return nil, fmt.Errorf("power the virtual SIM: %w", err)
+	}
+	c.uicc = u
+	return c, nil
+}
+
+// save makes a state durable and then the card's own. It is called while mu is held,
+// in the middle of a command.
+func (c *Card) save(s image.State) error {
+	if c.file != nil {
+		if err := c.file.Save(s); err != nil {
+			return err
+		}
+	}
+	c.state = s
+	return nil
+}
+
+// Transmit implements card.Card. A context that has ended before the card began stops
+// the command; afterwards it is carried out to its end.
+func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, c.err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return c.uicc.Process(command), nil
+}
+
+// Reset takes the power away and gives it back: channels, sessions and everything
+// volatile are gone.
+func (c *Card) Reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.uicc.Reset()
+	}
+}
+
+// ATR is the card's answer to reset.
+func (c *Card) ATR() []byte { return bytes.Clone(c.uicc.ATR()) }
+
+// State is what the card keeps, keys and secrets included.
+func (c *Card) State() image.State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Close takes the power away and releases the image.
+func (c *Card) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil
+	}
+	c.err = ErrClosed
+	c.uicc.Reset()
+	if c.file == nil {
+		return nil
+	}
+	return c.file.Close()
+}
