@@ -73,13 +73,17 @@ func Create(file string, s image.State) (*Card, error) {
 	return power(f, s)
 }
 
-// NewMemory powers a virtual SIM that is kept nowhere. It fails if no card can be built
-// from the state.
-func NewMemory(s image.State) (*Card, error) {
-	if err := s.Check(); err != nil {
-		return nil, err
+// NewMemory powers a virtual SIM that is kept nowhere. It panics if no card can be built
+// from the state; what [Profile] and [image.Read] return always can.
+func NewMemory(s image.State) *Card {
+	err := s.Check()
+	if err == nil {
+		var c *Card
+		if c, err = power(nil, s); err == nil {
+			return c
+		}
 	}
-	return power(nil, s)
+	panic("vsim: " + err.Error())
 }
 
 func power(f *image.File, s image.State) (*Card, error) {
