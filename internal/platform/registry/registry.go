@@ -1,59 +1,146 @@
+// Package registry knows the SIMs and the fleets they belong to. It keeps the SIMs' keys,
+// lets the relay have them for a SIM that may come, and moves SIMs through their life.
 package registry
 
 import (
 	"context"
-	"io"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/audit"
+	"github.com/simroot/simroot/internal/platform/clock"
 	"github.com/simroot/simroot/internal/platform/envelope"
+	"github.com/simroot/simroot/internal/platform/page"
+	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
+// SIMKeys are the SCP03 keys of one SIM. No verb of package fmt prints them.
 type SIMKeys struct {
-	KeyVersion    byte
-	Domain        []byte
-	ENC, MAC, DEK []byte
+	KeyVersion byte
+	Domain     []byte // AID of the security domain
+
+	ENC, MAC, DEK []byte // AES-128
 }
 
-func (SIMKeys) String() string { return "SIM keys" }
+// String reveals nothing of the keys.
+func (k SIMKeys) String() string { return fmt.Sprintf("SIM keys, version %02X", k.KeyVersion) }
 
+// GoString reveals nothing of the keys.
+func (k SIMKeys) GoString() string { return k.String() }
+
+// Filter restricts a list of SIMs; empty fields restrict nothing.
 type Filter struct {
 	Fleet string
 	State api.SIMState
 }
 
-type Registry struct{}
+// Registry is safe for concurrent use.
+type Registry struct {
+	store           store.Store
+	envelope        *envelope.Envelope
+	private, public []byte // the transport key
+	now             func() time.Time
+}
 
-// transportKey is the private X25519 key (see api.Seal).
-func New(s store.Store, e *envelope.Envelope, transportKey []byte, clock func() time.Time) (*Registry, error) {
-	panic("soon")
+// New returns a registry. TransportKey is the private key that batch files are sealed to;
+// a nil clock means time.Now.
+func New(s store.Store, e *envelope.Envelope, transportKey []byte, now func() time.Time) (*Registry, error) {
+	public, err := api.SealPublic(transportKey)
+	if err != nil {
+		return nil, fmt.Errorf("registry: transport key: %w", err)
+	}
+	return &Registry{store: s, envelope: e, private: transportKey, public: public, now: clock.Of(now)}, nil
 }
-func (r *Registry) TransportKey() []byte { panic("soon") } // public
+
+// TransportKey is the public key that batch files have to be sealed to.
+func (r *Registry) TransportKey() []byte { return r.public }
+
+var fleetName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+// CreateFleet makes a fleet; what its profile leaves open is filled.
 func (r *Registry) CreateFleet(ctx context.Context, actor string, f api.Fleet) (api.Fleet, error) {
-	panic("soon")
+	if !fleetName.MatchString(f.Name) {
+		return f, refuse.BadRequest("fleet name %q: want 1 to 64 of a-z, 0-9, '.', '_', '-', the first a letter or digit", f.Name)
+	}
+	f.Profile = f.Profile.WithDefaults()
+	if err := f.Profile.Check(); err != nil {
+		return f, refuse.BadRequest("profile: %v", err)
+	}
+	if len(f.Profile.Organization) > 64 {
+		return f, refuse.BadRequest("organization: %d bytes: a certificate has room for 64", len(f.Profile.Organization))
+	}
+	f.Created = r.now()
+	err := r.store.Update(ctx, func(tx store.Tx) error {
+		err := tx.InsertFleet(f)
+		if errors.Is(err, store.ErrExists) {
+			return refuse.With(api.CodeAlreadyExists, http.StatusConflict, "there is a fleet %q already", f.Name)
+		}
+		if err != nil {
+			return err
+		}
+		return audit.Append(tx, api.AuditEntry{Time: f.Created, Actor: actor, Action: "fleet.created", Subject: f.Name})
+	})
+	return f, err
 }
-func (r *Registry) Fleet(ctx context.Context, name string) (api.Fleet, error) { panic("soon") }
-func (r *Registry) Fleets(ctx context.Context, after string, limit int) (api.Page[api.Fleet], error) {
-	panic("soon")
+
+// Fleet returns one fleet.
+func (r *Registry) Fleet(ctx context.Context, name string) (f api.Fleet, err error) {
+	err = r.store.View(ctx, func(tx store.Tx) (err error) {
+		f, err = fleet(tx, name)
+		return err
+	})
+	return f, err
 }
-func (r *Registry) Import(ctx context.Context, actor, fleet string, batch io.Reader) (api.ImportResult, error) {
-	panic("soon")
+
+func fleet(tx store.Tx, name string) (api.Fleet, error) {
+	f, err := tx.Fleet(name)
+	if errors.Is(err, store.ErrNotFound) {
+		return f, refuse.UnknownFleet(name)
+	}
+	return f, err
 }
-func (r *Registry) SIM(ctx context.Context, iccid string) (api.SIM, error) { panic("soon") }
-func (r *Registry) SIMs(ctx context.Context, f Filter, after string, limit int) (api.Page[api.SIM], error) {
-	panic("soon")
+
+// Fleets lists the fleets by name.
+func (r *Registry) Fleets(ctx context.Context, after string, limit int) (p api.Page[api.Fleet], err error) {
+	limit = page.Limit(limit)
+	err = r.store.View(ctx, func(tx store.Tx) error {
+		rows, err := tx.ListFleets(after, limit+1)
+		p = page.Of(rows, limit, page.Same[api.Fleet], func(f api.Fleet) string { return f.Name })
+		return err
+	})
+	return p, err
 }
-func (r *Registry) Admit(ctx context.Context, iccid string) (api.SIM, api.Fleet, SIMKeys, error) {
-	panic("soon")
+
+// SIM returns one SIM.
+func (r *Registry) SIM(ctx context.Context, iccid string) (s api.SIM, err error) {
+	err = r.store.View(ctx, func(tx store.Tx) error {
+		row, err := sim(tx, iccid)
+		s = row.SIM
+		return err
+	})
+	return s, err
 }
-func (r *Registry) Authenticated(ctx context.Context, iccid, session string) error { panic("soon") }
-func (r *Registry) Suspend(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error) {
-	panic("soon")
+
+func sim(tx store.Tx, iccid string) (store.SIM, error) {
+	s, err := tx.SIM(iccid)
+	if errors.Is(err, store.ErrNotFound) {
+		return s, refuse.UnknownSIM(iccid)
+	}
+	return s, err
 }
-func (r *Registry) Resume(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error) {
-	panic("soon")
-}
-func (r *Registry) Terminate(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error) {
-	panic("soon")
+
+// SIMs lists the SIMs by ICCID.
+func (r *Registry) SIMs(ctx context.Context, f Filter, after string, limit int) (p api.Page[api.SIM], err error) {
+	limit = page.Limit(limit)
+	err = r.store.View(ctx, func(tx store.Tx) error {
+		rows, err := tx.ListSIMs(store.SIMFilter(f), after, limit+1)
+		p = page.Of(rows, limit, func(s store.SIM) api.SIM { return s.SIM }, func(s store.SIM) string { return s.ICCID })
+		return err
+	})
+	return p, err
 }

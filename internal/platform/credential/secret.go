@@ -1,0 +1,149 @@
+package credential
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"net/http"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/internal/platform/refuse"
+	"github.com/simroot/simroot/internal/platform/store"
+	"github.com/simroot/simroot/internal/platform/transition"
+	"github.com/simroot/simroot/perso"
+)
+
+// secretSize is the size of a PSK, in bytes.
+const secretSize = 32
+
+// secretRecord names the record that the envelope of a PSK is bound to.
+func secretRecord(id string) string { return "credential " + id }
+
+// KeyedSecret makes the PSK of a requested credential, and returns the same one as long as
+// the credential is not final. The caller clears it after use.
+func (l *Life) KeyedSecret(ctx context.Context, session, id string) ([]byte, Record, error) {
+	var fresh [secretSize]byte
+	rand.Read(fresh[:]) // never fails (crypto/rand)
+	defer clear(fresh[:])
+	// Sealed in advance: a key management service is not to be waited for in a transaction.
+	sealed, err := l.envelope.Seal(ctx, secretRecord(id), fresh[:])
+	if err != nil {
+		return nil, Record{}, err
+	}
+	record, err := l.advance(ctx, session, id, api.Keyed, func(_ store.Tx, _ transition.Cause, c *store.Credential, _ *store.SIM) error {
+		if c.Type != api.PSKType {
+			return refuse.Conflict("credential %s is a certificate: its key is made in the SIM", id)
+		}
+		c.Secret = sealed
+		return nil
+	})
+	if err != nil {
+		return nil, Record{}, err
+	}
+	secret, err := l.secret(ctx, id)
+	return secret, record, err
+}
+
+// secret opens the stored PSK of a credential.
+func (l *Life) secret(ctx context.Context, id string) ([]byte, error) {
+	var c store.Credential
+	err := l.store.View(ctx, func(tx store.Tx) (err error) {
+		c, err = find(tx, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.Type != api.PSKType || c.Secret == nil {
+		return nil, refuse.Conflict("credential %s is a %s %s: it has no secret", id, c.State, c.Type)
+	}
+	return l.envelope.Open(ctx, secretRecord(id), c.Secret)
+}
+
+// Secret returns the PSK of a credential that application servers accept, to be sealed
+// for one of them. The caller clears it after use.
+func (l *Life) Secret(ctx context.Context, id string) ([]byte, error) {
+	c, err := l.Credential(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if c.Type != api.PSKType {
+		return nil, refuse.Conflict("credential %s is a certificate: it has no secret", id)
+	}
+	if !c.State.Accepted() {
+		return nil, refuse.Conflict("credential %s is %s: its secret is not given out", id, c.State)
+	}
+	return l.secret(ctx, id)
+}
+
+// issueIdentity gives a PSK the identity under which the SIM presents it: the ICCID, a
+// dot, and the end of the credential's ID.
+func (l *Life) issueIdentity(ctx context.Context, session, id string, fleet api.Fleet) (Record, error) {
+	return l.advance(ctx, session, id, api.Issued, func(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error {
+		if err := refuseUnless(api.Keyed)(tx, why, c, s); err != nil {
+			return err
+		}
+		c.Identity = c.ICCID + "." + c.ID[len(c.ID)-12:]
+		c.NotBefore = why.Time.Add(-backdate).Truncate(time.Second)
+		c.NotAfter = why.Time.Add(time.Duration(fleet.Profile.Lifetime)).Truncate(time.Second)
+		return nil
+	})
+}
+
+// Activate notes that the SIM uses the credential: in one transaction this one becomes
+// active, the one before it superseded, and the SIM provisioned. A PSK needs the SIM's
+// confirmation that it holds the secret, a certificate has none.
+func (l *Life) Activate(ctx context.Context, session, id string, confirmation *api.Confirmation) (Record, error) {
+	c, err := l.Credential(ctx, id)
+	if err != nil {
+		return Record{}, err
+	}
+	if c.Type == api.PSKType && c.State == api.Delivered {
+		if err := l.confirm(ctx, c, confirmation); err != nil {
+			return Record{}, err
+		}
+	}
+	if c.Type != api.PSKType && confirmation != nil {
+		return Record{}, refuse.BadRequest("credential %s is a certificate: there is nothing to confirm", id)
+	}
+	return l.advance(ctx, session, id, api.Active, func(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error {
+		if err := refuseUnless(api.Delivered)(tx, why, c, s); err != nil {
+			return err
+		}
+		c.Confirmation = confirmation
+		all, err := tx.CredentialsOf(c.ICCID, why.Time)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			if all[i].State == api.Active {
+				if err := transition.Credential(tx, why, &all[i], api.Superseded); err != nil {
+					return err
+				}
+			}
+		}
+		if s.State == api.Provisioned {
+			return nil
+		}
+		return transition.SIM(tx, why, s, api.Provisioned)
+	})
+}
+
+// confirm checks a SIM's proof that it holds a PSK.
+func (l *Life) confirm(ctx context.Context, c api.Credential, given *api.Confirmation) error {
+	if given == nil || len(given.Challenge) != perso.ChallengeSize {
+		return refuse.BadRequest("credential %s: a PSK is activated with the SIM's proof over a challenge of %d bytes", c.ID, perso.ChallengeSize)
+	}
+	secret, err := l.secret(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	defer clear(secret)
+	proof := perso.SecretProof(secret, [perso.ChallengeSize]byte(given.Challenge), card.ICCID(c.ICCID).File())
+	if !hmac.Equal(proof[:], given.Proof) {
+		return refuse.With(api.CodeCardMisbehaved, http.StatusConflict, "SIM %s did not prove that it holds the secret it was given", c.ICCID)
+	}
+	return nil
+}
