@@ -1,142 +1,160 @@
-// Package platform puts the security services platform together: its services on one data
-// folder. The relay and the HTTP interface are built on them.
+// Package platform is the security services platform: it puts the services together over
+// one data directory and serves them.
 //
-// The folder holds the store (platform.db), the CA (ca/), the key-encryption key (kek.key)
-// and the private transport key of batch files (transport.key).
+// The directory holds everything that the platform must not lose. Its files, all private
+// but ca.pem:
+//
+//	ca.pem        the trust anchor, to be given to clients
+//	ca/           the keys and certificates of the CA
+//	keys/         the key-encryption key, the transport key, the key of the server
+//	platform.db   the database (SQLite)
 package platform
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"log/slog"
+	"net"
+	"sync"
 	"time"
 
-	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/audit"
 	"github.com/simroot/simroot/internal/platform/ca"
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/internal/platform/crl"
 	"github.com/simroot/simroot/internal/platform/envelope"
 	"github.com/simroot/simroot/internal/platform/feed"
+	"github.com/simroot/simroot/internal/platform/httpapi"
 	"github.com/simroot/simroot/internal/platform/registry"
+	"github.com/simroot/simroot/internal/platform/relay"
 	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/store/sqlite"
 	"github.com/simroot/simroot/internal/platform/token"
 )
 
-// What the data folder holds.
-const (
-	storeFile     = "platform.db"
-	caFolder      = "ca"
-	kekFile       = "kek.key"
-	transportFile = "transport.key"
-)
-
-// Services are all services of one platform node.
-type Services struct {
-	Store    store.Store
-	Registry *registry.Registry
-	Life     *credential.Life
-	CA       *ca.CA
-	CRL      *crl.Publisher
-	Feed     *feed.Feed
-	Tokens   *token.Tokens
-	Audit    *audit.Log
+// Options configures a platform.
+type Options struct {
+	// Names are further DNS names and IP addresses that the platform's own TLS
+	// certificate is good for, besides those of this machine.
+	Names []string
+	// Clock tells the time; nil means time.Now.
+	Clock func() time.Time
+	// Log receives the request log and what goes wrong inside; nil means nowhere.
+	Log *slog.Logger
 }
 
-// ErrInitialized is returned by [Init] for a folder that holds a platform.
-var ErrInitialized = errors.New("platform: the folder holds a platform already")
-
-// Initialized tells whether a folder holds a platform. One whose initialisation was cut
-// short holds none, and [Init] begins it anew.
-func Initialized(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, storeFile))
-	return err == nil
+func (o Options) withDefaults() Options {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
 }
 
-// Init makes keys, CA and store in a folder, and returns the first administrator's token,
-// which is shown this once. A nil clock means time.Now.
-func Init(ctx context.Context, dir string, now func() time.Time) (first api.NewToken, err error) {
-	if Initialized(dir) {
-		return first, fmt.Errorf("%w: %s", ErrInitialized, dir)
+// Platform is an open platform.
+type Platform struct {
+	options     Options
+	store       store.Store
+	life        *credential.Life
+	server      *httpapi.Server
+	certificate *serverCertificate
+	close       func() error
+}
+
+// Open opens the platform in dir. It refuses key files that others than their owner may
+// read, and a database that another process has open.
+func Open(dir string, o Options) (*Platform, error) {
+	if !Initialized(dir) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoPlatform)
 	}
-	// All is made beside the folder's final files, and the store, which is how the folder
-	// is known, is moved in last.
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return first, fmt.Errorf("platform: %w", err)
-	}
-	fresh, err := os.MkdirTemp(dir, ".init-")
+	p, err := open(folder(dir), o.withDefaults())
 	if err != nil {
-		return first, fmt.Errorf("platform: %w", err)
+		return nil, fmt.Errorf("open the platform in %s: %w", dir, err)
 	}
-	defer os.RemoveAll(fresh)
-	if first, err = initialize(ctx, fresh, now); err != nil {
-		return first, err
-	}
-	for _, name := range []string{caFolder, kekFile, transportFile, storeFile} {
-		// What an initialisation that was cut short has left is of no use to anyone.
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return first, fmt.Errorf("platform: %w", err)
-		}
-		if err := os.Rename(filepath.Join(fresh, name), filepath.Join(dir, name)); err != nil {
-			return first, fmt.Errorf("platform: %w", err)
-		}
-	}
-	return first, nil
+	return p, nil
 }
 
-func initialize(ctx context.Context, dir string, now func() time.Time) (first api.NewToken, err error) {
-	if err := ca.Init(filepath.Join(dir, caFolder)); err != nil {
-		return first, err
+func open(dir folder, o Options) (*Platform, error) {
+	if err := dir.checkKeys(); err != nil {
+		return nil, err
 	}
-	if _, err := envelope.CreateFileKEK(filepath.Join(dir, kekFile)); err != nil {
-		return first, fmt.Errorf("platform: %w", err)
-	}
-	if err := registry.CreateTransportKey(filepath.Join(dir, transportFile)); err != nil {
-		return first, fmt.Errorf("platform: %w", err)
-	}
-	s, err := Open(ctx, dir, now)
-	if err != nil {
-		return first, err
-	}
-	first, err = s.Tokens.Create(ctx, audit.Platform, api.TokenRequest{Name: "first administrator", Role: api.RoleAdmin})
-	return first, errors.Join(err, s.Close())
-}
-
-// Open opens the platform in a folder. A nil clock means time.Now.
-func Open(ctx context.Context, dir string, now func() time.Time) (*Services, error) {
-	authority, err := ca.Open(filepath.Join(dir, caFolder))
+	authority, err := ca.Open(dir.ca())
 	if err != nil {
 		return nil, err
 	}
-	kek, err := envelope.OpenFileKEK(filepath.Join(dir, kekFile))
-	if err != nil {
-		return nil, fmt.Errorf("platform: %w", err)
-	}
-	transport, err := registry.OpenTransportKey(filepath.Join(dir, transportFile))
-	if err != nil {
-		return nil, fmt.Errorf("platform: %w", err)
-	}
-	db, err := sqlite.Open(ctx, filepath.Join(dir, storeFile))
+	kek, err := envelope.OpenFileKEK(dir.kek())
 	if err != nil {
 		return nil, err
 	}
-	s := &Services{Store: db, CA: authority}
-	sealed := envelope.New(kek)
-	s.Life = credential.New(db, sealed, authority, now)
-	s.CRL = crl.New(db, authority, now)
-	s.Tokens = token.New(db, now)
-	s.Audit = audit.New(db)
-	if s.Feed, err = feed.New(ctx, db); err == nil {
-		s.Registry, err = registry.New(db, sealed, transport, now)
-	}
+	transportKey, err := registry.OpenTransportKey(dir.transportKey())
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, err
 	}
-	return s, nil
+	certificate, err := openServerCertificate(dir, authority, o)
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	rows, err := sqlite.Open(ctx, dir.database())
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{options: o, store: rows, certificate: certificate, close: sync.OnceValue(rows.Close)}
+	if err := p.assemble(ctx, authority, envelope.New(kek), transportKey); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
 }
 
-// Close ends all services. What was answered before is on disk.
-func (s *Services) Close() error { return s.Store.Close() }
+// assemble makes the services and gives them to each other.
+func (p *Platform) assemble(ctx context.Context, authority *ca.CA, secrets *envelope.Envelope, transportKey []byte) error {
+	clock := p.options.Clock
+	sims, err := registry.New(p.store, secrets, transportKey, clock)
+	if err != nil {
+		return err
+	}
+	changes, err := feed.New(ctx, p.store)
+	if err != nil {
+		return err
+	}
+	p.life = credential.New(p.store, secrets, authority, clock)
+	p.server, err = httpapi.New(httpapi.Services{
+		Registry:    sims,
+		Credentials: p.life,
+		Authority:   authority,
+		CRL:         crl.New(p.store, authority, clock),
+		Feed:        changes,
+		Relay:       relay.New(relay.Options{Registry: sims, Life: p.life, Root: authority.Root(), Clock: clock}),
+		Tokens:      token.New(p.store, clock),
+		Audit:       audit.New(p.store),
+		Health:      p.health,
+	}, p.options.Log)
+	return err
+}
+
+// health tells whether the database can be read.
+func (p *Platform) health(ctx context.Context) error {
+	return p.store.View(ctx, func(tx store.Tx) error {
+		_, err := tx.Revision()
+		return err
+	})
+}
+
+// Serve answers requests on l, over TLS with the platform's certificate, until ctx ends; it
+// then ends the feeds, lets the other requests finish, and closes l.
+func (p *Platform) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var jobs sync.WaitGroup
+	jobs.Go(func() { p.work(ctx) })
+	defer jobs.Wait()
+	defer cancel()
+	return p.server.Serve(ctx, l, &tls.Config{GetCertificate: p.certificate.get})
+}
+
+// Close releases what the platform holds open. It comes after Serve has returned; closing
+// again is harmless.
+func (p *Platform) Close() error { return p.close() }

@@ -1,0 +1,153 @@
+package platform
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/simroot/simroot/internal/platform/ca"
+	"github.com/simroot/simroot/internal/platform/keyfile"
+)
+
+// renewServer is how long before its end the server's certificate is replaced.
+const renewServer = 30 * 24 * time.Hour
+
+// serverCertificate is the platform's own TLS certificate. It replaces itself in time, under
+// the same key.
+type serverCertificate struct {
+	dir     folder
+	ca      *ca.CA
+	names   []string
+	clock   func() time.Time
+	current atomic.Pointer[tls.Certificate]
+}
+
+// openServerCertificate reads the certificate, and has a new one issued if there is
+// none, or it is near its end, or its names or its CA are others.
+func openServerCertificate(dir folder, authority *ca.CA, o Options) (*serverCertificate, error) {
+	s := &serverCertificate{dir: dir, ca: authority, names: serverNames(o.Names), clock: o.Clock}
+	if err := s.refresh(); err != nil {
+		return nil, fmt.Errorf("the server's certificate: %w", err)
+	}
+	return s, nil
+}
+
+// hostName is a machine's name that may stand in a certificate; not all may.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$`)
+
+// serverNames are the names by which this machine is known, and the given ones.
+func serverNames(given []string) []string {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	if host, err := os.Hostname(); err == nil && hostName.MatchString(host) {
+		names = append(names, host)
+	}
+	for _, name := range given {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// get is for [tls.Config].
+func (s *serverCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return s.current.Load(), nil
+}
+
+// refresh replaces the certificate if that is due.
+func (s *serverCertificate) refresh() error {
+	if now := s.current.Load(); now != nil && s.good(now.Leaf) {
+		return nil
+	}
+	key, err := keyfile.Read(s.dir.serverKey())
+	if err != nil {
+		return err
+	}
+	defer clear(key)
+	if s.current.Load() == nil {
+		chain, err := os.ReadFile(s.dir.serverChain())
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if pair, err := tls.X509KeyPair(chain, key); err == nil && s.good(pair.Leaf) {
+			s.current.Store(&pair)
+			return nil
+		}
+	}
+	pair, err := s.issue(key)
+	if err != nil {
+		return err
+	}
+	s.current.Store(&pair)
+	return nil
+}
+
+// issue has a certificate issued for the key and keeps it.
+func (s *serverCertificate) issue(keyPEM []byte) (tls.Certificate, error) {
+	key, err := parseServerKey(keyPEM)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("%s: %w", s.dir.serverKey(), err)
+	}
+	leaf, err := s.ca.IssueServer(s.names, key.Public())
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	chain := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf}), s.ca.Issuers()...)
+	if err := replace(s.dir.serverChain(), chain); err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(chain, keyPEM)
+}
+
+// good tells whether a certificate will do for a while.
+func (s *serverCertificate) good(leaf *x509.Certificate) bool {
+	now := s.clock()
+	if now.Before(leaf.NotBefore) || now.Add(renewServer).After(leaf.NotAfter) || leaf.CheckSignatureFrom(s.ca.Issuer()) != nil {
+		return false
+	}
+	for _, name := range s.names {
+		if leaf.VerifyHostname(name) != nil && !slices.Contains(leaf.DNSNames, name) {
+			return false
+		}
+	}
+	return true
+}
+
+// createServerKey makes the server's key in a new file.
+func createServerKey(dir folder) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	defer clear(der)
+	return keyfile.Write(dir.serverKey(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+func parseServerKey(text []byte) (*ecdsa.PrivateKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("no private key in PEM")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := key.(*ecdsa.PrivateKey); ok {
+		return key, nil
+	}
+	return nil, fmt.Errorf("a key of type %T: want one on P-256", key)
+}

@@ -1,0 +1,84 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/ca"
+	"github.com/simroot/simroot/internal/platform/envelope"
+	"github.com/simroot/simroot/internal/platform/registry"
+	"github.com/simroot/simroot/internal/platform/store/sqlite"
+	"github.com/simroot/simroot/internal/platform/token"
+)
+
+// ErrNotEmpty: the folder holds something, and nothing is ever initialised over it.
+var ErrNotEmpty = errors.New("the folder is not empty")
+
+// Init makes a platform in dir, which it creates with mode 0700, and returns the first
+// admin token. The token is shown this once. A directory that holds anything is refused.
+func Init(dir string, o Options) (secret string, err error) {
+	if err := claim(dir); err != nil {
+		return "", err
+	}
+	secret, err = initialize(folder(dir), o.withDefaults())
+	if err != nil {
+		return "", fmt.Errorf("initialise a platform in %s: %w", dir, err)
+	}
+	return secret, nil
+}
+
+// claim makes an empty folder that is private.
+func claim(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return os.MkdirAll(dir, 0o700)
+	case err != nil:
+		return err
+	case Initialized(dir):
+		return fmt.Errorf("%s: %w: it holds a platform, whose keys cannot be made again; open it, or take another folder", dir, ErrNotEmpty)
+	case len(entries) > 0:
+		return fmt.Errorf("%s: %w and holds no complete platform, perhaps because an initialisation was interrupted; empty it, or take another folder", dir, ErrNotEmpty)
+	}
+	return os.Chmod(dir, 0o700)
+}
+
+func initialize(dir folder, o Options) (secret string, err error) {
+	if err := os.Mkdir(dir.keys(), 0o700); err != nil {
+		return "", err
+	}
+	if _, err := envelope.CreateFileKEK(dir.kek()); err != nil {
+		return "", err
+	}
+	if err := registry.CreateTransportKey(dir.transportKey()); err != nil {
+		return "", err
+	}
+	if err := ca.Init(dir.ca()); err != nil {
+		return "", err
+	}
+	authority, err := ca.Open(dir.ca())
+	if err != nil {
+		return "", err
+	}
+	if err := createServerKey(dir); err != nil {
+		return "", err
+	}
+	if _, err := openServerCertificate(dir, authority, o); err != nil {
+		return "", err
+	}
+	ctx := context.Background()
+	rows, err := sqlite.Open(ctx, dir.database())
+	if err != nil {
+		return "", err
+	}
+	created, err := token.New(rows, o.Clock).Create(ctx, "initialisation", api.TokenRequest{Name: "first admin", Role: api.RoleAdmin})
+	if err := errors.Join(err, rows.Close()); err != nil {
+		return "", err
+	}
+	// From here on the platform is complete: see Initialized.
+	return created.Secret, replace(dir.anchors(), authority.Anchors())
+}

@@ -1,0 +1,40 @@
+package platform
+
+import (
+	"context"
+	"time"
+)
+
+// jobInterval is how often the platform looks for what time has brought about.
+const jobInterval = time.Minute
+
+// work does the periodic jobs until ctx ends, the first time at once.
+func (p *Platform) work(ctx context.Context) {
+	ticker := time.NewTicker(jobInterval)
+	defer ticker.Stop()
+	for {
+		p.tick(ctx)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tick ends the credentials whose time is over, and renews the server's certificate when
+// that is due. What fails is logged and tried again a minute later.
+func (p *Platform) tick(ctx context.Context) {
+	expired, err := p.life.Expire(ctx, p.options.Clock())
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil:
+		p.options.Log.ErrorContext(ctx, "expire credentials", "error", err)
+	case expired > 0:
+		p.options.Log.InfoContext(ctx, "credentials expired", "count", expired)
+	}
+	if err := p.certificate.refresh(); err != nil {
+		p.options.Log.ErrorContext(ctx, "renew the server's certificate", "error", err)
+	}
+}
