@@ -88,7 +88,8 @@ func NewMemory(s image.State) *Card {
 
 func power(f *image.File, s image.State) (*Card, error) {
 	c := &Card{Turn: card.NewTurn(), state: s, file: f}
-	iccid := s.ICCID.File()
+	number := card.ICCID(s.ICCID)
+	iccid := number.File()
 	iotSAFE := applet.New(s.Applet, iccid, func(next applet.State) error {
 		s := c.state
 		s.Applet = next
@@ -100,7 +101,7 @@ func power(f *image.File, s image.State) (*Card, error) {
 		return c.save(s)
 	}, iotSAFE)
 	directory := []uicc.Entry{{AID: iotsafe.AIDs[0], Label: "IoT SAFE"}}
-	u, err := uicc.New(s.ICCID, s.ATR, directory, issuer, iotSAFE)
+	u, err := uicc.New(number, s.ATR, directory, issuer, iotSAFE)
 	if err != nil {
 		if f != nil {
 			err = errors.Join(err, f.Close())

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/simroot/simroot/card"
 	"github.com/simroot/simroot/gp/scp03"
 	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/vsim/applet"
@@ -58,7 +57,7 @@ func Profiles() []string {
 
 // Profile is the state of a new card with the given ICCID, fresh random SCP03 keys and
 // empty containers: "common" has key pairs, certificates and secrets (Type I), "type2" secrets only.
-func Profile(name string, iccid card.ICCID) (image.State, error) {
+func Profile(name string, iccid string) (image.State, error) {
 	i := slices.IndexFunc(profiles, func(p profile) bool { return p.name == name })
 	if i < 0 {
 		return image.State{}, fmt.Errorf("unknown card profile %q: want one of %s", name, strings.Join(Profiles(), ", "))

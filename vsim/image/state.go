@@ -25,15 +25,15 @@ import (
 
 // State is everything that a virtual SIM keeps across power cycles.
 type State struct {
-	ICCID  card.ICCID   `json:"iccid"`
-	ATR    string       `json:"atr"` // name of a profile, see [uicc.ATRs]
+	ICCID  string       `json:"iccid"` // in digits, see [card.ParseICCID]
+	ATR    string       `json:"atr"`   // name of a profile, see [uicc.ATRs]
 	Domain domain.State `json:"domain"`
 	Applet applet.State `json:"applet"`
 }
 
 // Check tells whether a card can be built from the state.
 func (s State) Check() error {
-	if _, err := card.ParseICCID(string(s.ICCID)); err != nil {
+	if _, err := card.ParseICCID(s.ICCID); err != nil {
 		return err
 	}
 	if uicc.ATRs[s.ATR] == nil {
