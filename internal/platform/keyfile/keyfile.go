@@ -27,11 +27,11 @@ func Write(file string, content []byte) error {
 		os.Remove(file)
 		return err
 	}
-	return syncFolder(filepath.Dir(file))
+	return SyncFolder(filepath.Dir(file))
 }
 
-// syncFolder makes sure that a new file's name is on disk too.
-func syncFolder(dir string) error {
+// SyncFolder makes sure that the names of new files in a folder are on disk too.
+func SyncFolder(dir string) error {
 	if runtime.GOOS == "windows" { // folders cannot be synced there
 		return nil
 	}
