@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/spf13/cobra"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/card/tcp"
+	"github.com/simroot/simroot/device"
+	"github.com/simroot/simroot/internal/issuer"
+	"github.com/simroot/simroot/vsim"
+	"github.com/simroot/simroot/vsim/reader"
+)
+
+func newCard() *cobra.Command {
+	c := &cobra.Command{Use: "card", Short: "Virtual SIMs: make one, run it as a card, look into it"}
+	c.AddCommand(newCardNew(), newCardRun(), newCardShow())
+	return c
+}
+
+func newCardNew() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "new --iccid N --out FILE [--profile NAME] [--keys FILE --transport-key HEX]",
+		Short: "Make a virtual SIM with fresh keys",
+		Long: `Makes a virtual SIM in one image file, with fresh SCP03 keys. --keys adds its keys
+to a batch file, as a SIM issuer delivers them: sealed to the transport key of the
+platform that is to manage it (simroot platform transport-key).`,
+		Args: cobra.NoArgs,
+	}
+	flags := c.Flags()
+	profile := flags.String("profile", "", "card profile: common (Type I) or type2")
+	kind := flags.Int("type", 0, "applet type, 1 or 2: short for --profile common or type2")
+	iccid := flags.String("iccid", "", "the SIM's number, 18 to 20 digits")
+	out := flags.String("out", "", "the image file to make")
+	keys := flags.String("keys", "", "batch file to add the SIM's keys to")
+	transport := flags.String("transport-key", "", "the platform's transport key, hexadecimal")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		name, err := profileName(*profile, *kind)
+		if err != nil {
+			return err
+		}
+		if *out == "" || *iccid == "" {
+			return wrongUsage("want --iccid N and --out FILE")
+		}
+		number, err := card.ParseICCID(*iccid)
+		if err != nil {
+			return usageError{err}
+		}
+		sealTo, err := hex.DecodeString(*transport)
+		if err != nil || (*keys != "") != (len(sealTo) == api.SealKeySize) {
+			return wrongUsage("--keys FILE and --transport-key (%d bytes in hexadecimal) go together: SIM keys leave only sealed", api.SealKeySize)
+		}
+		state, err := vsim.Profile(name, string(number))
+		if err != nil {
+			return err
+		}
+		made, err := vsim.Create(*out, state)
+		if err != nil {
+			return err
+		}
+		if err := made.Close(); err != nil {
+			return err
+		}
+		if *keys != "" {
+			if err := api.AppendBatch(*keys, sealTo, issuer.BatchEntry(state)); err != nil {
+				return fmt.Errorf("%s is made, but its keys are not in the batch: %w", *out, err)
+			}
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "Made SIM %s, profile %s, in %s\n", number, name, *out)
+		return err
+	}
+	return c
+}
+
+// profileName reconciles --profile and --type.
+func profileName(profile string, kind int) (string, error) {
+	byType := map[int]string{0: "common", 1: "common", 2: "type2"}[kind]
+	switch {
+	case byType == "":
+		return "", wrongUsage("--type %d: want 1 or 2", kind)
+	case profile == "":
+		return byType, nil
+	case kind != 0 && profile != byType:
+		return "", wrongUsage("--profile %s is not of Type %d", profile, kind)
+	}
+	return profile, nil
+}
+
+func newCardRun() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run FILE (--reader [HOST:PORT] | --listen HOST:PORT)",
+		Short: "Run a virtual SIM as a card in a virtual PC/SC reader, or on a TCP port",
+		Args:  cobra.RangeArgs(1, 2),
+	}
+	vpcd := c.Flags().String("reader", "", "put the SIM into vpcd's virtual reader at HOST:PORT")
+	c.Flags().Lookup("reader").NoOptDefVal = reader.DefaultAddress
+	listen := c.Flags().String("listen", "", "serve the SIM to tcp: clients on HOST:PORT")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if (*vpcd == "") == (*listen == "") {
+			return wrongUsage("want either --reader or --listen HOST:PORT")
+		}
+		if len(args) == 2 { // the value of --reader is optional, and then stands apart
+			if *vpcd == "" {
+				return wrongUsage("what is %q for?", args[1])
+			}
+			*vpcd = args[1]
+		}
+		sim, err := vsim.Open(args[0])
+		if err != nil {
+			return err
+		}
+		if *vpcd != "" {
+			fmt.Fprintf(c.OutOrStdout(), "SIM of %s goes into the reader at %s\n", args[0], *vpcd)
+			return errors.Join(untilTold(c, reader.Run(c.Context(), *vpcd, sim)), sim.Close())
+		}
+		l, err := net.Listen("tcp", *listen)
+		if err != nil {
+			return errors.Join(err, sim.Close())
+		}
+		fmt.Fprintf(c.OutOrStdout(), "SIM of %s is at tcp:%s\n", args[0], l.Addr())
+		return errors.Join(untilTold(c, tcp.Serve(c.Context(), l, sim)), sim.Close())
+	}
+	return c
+}
+
+// untilTold forgives an error that comes from being told to stop.
+func untilTold(c *cobra.Command, err error) error {
+	if c.Context().Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func newCardShow() *cobra.Command {
+	c := &cobra.Command{Use: "show FILE", Short: "Show what a virtual SIM holds, without its secrets", Args: cobra.ExactArgs(1)}
+	asJSON := addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		d, err := device.Open(c.Context(), "vsim:"+args[0])
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		status, err := d.Status(c.Context())
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), status)
+		}
+		return printStatus(c.OutOrStdout(), status)
+	}
+	return c
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/simroot/simroot/device"
+)
+
+func newDevice() *cobra.Command {
+	c := &cobra.Command{Use: "device", Short: "Use a SIM from the device it sits in"}
+	c.AddCommand(newDeviceOnboard(), newDeviceStatus())
+	return c
+}
+
+// cardFlags name the SIM that a command works with.
+type cardFlags struct{ uri, aid string }
+
+func addCard(c *cobra.Command) *cardFlags {
+	var f cardFlags
+	c.Flags().StringVar(&f.uri, "card", "", "the SIM: vsim:FILE, pcsc:, pcsc:READER NAME or tcp:HOST:PORT")
+	c.Flags().StringVar(&f.aid, "aid", "", "look for the applet under this AID only, hexadecimal")
+	return &f
+}
+
+func (f *cardFlags) open(c *cobra.Command) (*device.Device, error) {
+	if f.uri == "" {
+		return nil, wrongUsage("which SIM? Give --card URI, for example --card pcsc:")
+	}
+	var opts []device.Option
+	if f.aid != "" {
+		aid, err := hex.DecodeString(f.aid)
+		if err != nil {
+			return nil, wrongUsage("--aid %q is not hexadecimal", f.aid)
+		}
+		opts = append(opts, device.WithAID(aid))
+	}
+	return device.Open(c.Context(), f.uri, opts...)
+}
+
+func newDeviceOnboard() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "onboard --card URI --platform URL [--ca FILE]",
+		Short: "Bring the SIM its credential (the switch-on walk)",
+		Long: `Opens a relay session with the platform and passes sealed commands to the SIM
+until the SIM holds a good credential. It may be cut anywhere and repeated: the
+SIM keeps the credential it had until the new one is complete.`,
+		Args: cobra.NoArgs,
+	}
+	sim, platform, asJSON := addCard(c), addConnection(c), addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		client, err := platform.open()
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		d, err := sim.open(c)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		done, err := d.Onboard(c.Context(), client)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), done)
+		}
+		return printOnboarding(c.OutOrStdout(), done)
+	}
+	return c
+}
+
+func printOnboarding(w io.Writer, done device.Onboarding) error {
+	what := "already holds a good credential"
+	if done.Changed {
+		what = "holds a new credential"
+	}
+	_, err := fmt.Fprintf(w, "SIM %s %s\n  credential  %s (%s, fleet %s)\n  valid       %s to %s\n  come again  %s\n  cost        %d APDUs, %d bytes, %d round trips\n",
+		done.Credential.ICCID, what, done.Credential.ID, done.Credential.Type, done.Credential.Fleet,
+		day(done.Credential.NotBefore), day(done.Credential.NotAfter), day(done.RenewAt), done.Commands, done.Bytes, done.Steps)
+	return err
+}
+
+func newDeviceStatus() *cobra.Command {
+	c := &cobra.Command{Use: "status --card URI", Short: "Tell what is on the SIM", Args: cobra.NoArgs}
+	sim, asJSON := addCard(c), addJSON(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		d, err := sim.open(c)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		status, err := d.Status(c.Context())
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), status)
+		}
+		return printStatus(c.OutOrStdout(), status)
+	}
+	return c
+}
+
+func printStatus(w io.Writer, s device.Status) error {
+	fmt.Fprintf(w, "SIM     %s\napplet  %s, Type %s\n", s.ICCID, s.AID, [...]string{"", "I", "II"}[s.Type])
+	if c := s.Credential; c != nil {
+		fmt.Fprintf(w, "uses    certificate of %s, key %s\n        valid %s to %s, serial %s\n", c.Subject, c.Key, day(c.NotBefore), day(c.NotAfter), c.Serial)
+		for _, anchor := range c.Anchors {
+			fmt.Fprintf(w, "trusts  %s\n", anchor)
+		}
+	} else if s.Type == 1 {
+		fmt.Fprintln(w, "uses    no certificate yet: run simroot device onboard")
+	}
+	fmt.Fprintln(w)
+	var rows [][]string
+	for _, o := range s.Objects {
+		state, size := "empty or off", "-"
+		if o.Active {
+			state = "active"
+		}
+		if o.Size > 0 {
+			size = fmt.Sprint(o.Size)
+		}
+		rows = append(rows, []string{o.Kind, o.ID, orDash(o.Label), state, size})
+	}
+	return table(w, "KIND ID LABEL STATE BYTES", rows)
+}

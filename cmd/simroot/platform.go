@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/simroot/simroot/api"
+)
+
+func newPlatform() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "platform",
+		Short: "Run the security services platform, or administer one",
+		Long: `Runs the security services platform (serve), or administers a running one: the
+other verbs are clients of its API, and need --platform, --ca and a token.`,
+	}
+	c.AddCommand(newPlatformServe())
+	for _, verb := range []func() *cobra.Command{newFleets, newSIMs, newCredentials, newTokens, newServers, newAudit, newTransportKey, newCRL} {
+		c.AddCommand(verb())
+	}
+	return c
+}
+
+func newTransportKey() *cobra.Command {
+	c := &cobra.Command{Use: "transport-key", Short: "Print the key to which SIM keys in batch files are sealed", Args: cobra.NoArgs}
+	n := addConnection(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return n.with(func(client *api.Client) error {
+			key, err := client.TransportKey(c.Context())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(c.OutOrStdout(), hex.EncodeToString(key.Key))
+			return err
+		})
+	}
+	return c
+}
+
+func newCRL() *cobra.Command {
+	c := &cobra.Command{Use: "crl", Short: "Write the current certificate revocation list, DER, to standard output", Args: cobra.NoArgs}
+	n := addConnection(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return n.with(func(client *api.Client) error {
+			der, err := client.CRL(c.Context())
+			if err != nil {
+				return err
+			}
+			_, err = c.OutOrStdout().Write(der)
+			return err
+		})
+	}
+	return c
+}

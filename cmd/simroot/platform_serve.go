@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/simroot/simroot/internal/platform"
+)
+
+func newPlatformServe() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve --data DIR [--listen ADDR]",
+		Short: "Run the security services platform",
+		Long: `Runs the platform on the data in DIR. A DIR that is new is initialised first: the
+CA, the keys and the database are made, and the first admin token is printed, this
+once. Clients need the trust anchor, DIR/ca.pem.`,
+		Args: cobra.NoArgs,
+	}
+	data := c.Flags().String("data", "", "folder for keys and database")
+	listen := c.Flags().String("listen", "127.0.0.1:8443", "address to listen on; port 0 picks a free one")
+	names := c.Flags().StringSlice("name", nil, "further DNS names and IP addresses for the platform's own certificate")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *data == "" {
+			return wrongUsage("which data? Give --data DIR")
+		}
+		options := platform.Options{Names: *names, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		if !platform.Initialized(*data) {
+			token, err := platform.Init(*data, options)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "Initialised %s\nAdmin token, shown this once: %s\n", *data, token)
+		}
+		p, err := platform.Open(*data, options)
+		if err != nil {
+			return err
+		}
+		l, err := net.Listen("tcp", *listen)
+		if err != nil {
+			return errors.Join(err, p.Close())
+		}
+		fmt.Fprintf(c.OutOrStdout(), "Serving on https://%s\nTrust anchor for clients: %s\n", l.Addr(), filepath.Join(*data, "ca.pem"))
+		return errors.Join(p.Serve(c.Context(), l), p.Close())
+	}
+	return c
+}

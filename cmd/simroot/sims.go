@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/simroot/simroot/api"
+)
+
+func newSIMs() *cobra.Command {
+	c := &cobra.Command{Use: "sims", Short: "SIMs: import, list, suspend, resume, revoke, terminate"}
+	c.AddCommand(newSIMsImport(), newSIMsList(), newSIMsShow(),
+		newSIMChange("suspend", "Accept none of the SIM's credentials until it is resumed", (*api.Client).SuspendSIM),
+		newSIMChange("resume", "End a suspension", (*api.Client).ResumeSIM),
+		newSIMChange("terminate", "Revoke the SIM's credentials and never accept it again", (*api.Client).TerminateSIM),
+		newSIMsRevoke())
+	return c
+}
+
+func newSIMsImport() *cobra.Command {
+	c := &cobra.Command{Use: "import FILE --fleet NAME", Short: "Import a batch of SIMs: all of it, or nothing", Args: cobra.ExactArgs(1)}
+	n, asJSON := addAdministration(c), addJSON(c)
+	fleet := c.Flags().String("fleet", "", "the fleet that the SIMs belong to")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if *fleet == "" {
+			return wrongUsage("which fleet? Give --fleet NAME")
+		}
+		batch, err := os.Open(args[0])
+		if err != nil {
+			return err
+		}
+		defer batch.Close()
+		return n.with(func(client *api.Client) error {
+			result, err := client.Import(c.Context(), *fleet, batch)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(c.OutOrStdout(), result)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "Imported %d SIMs into fleet %s\n", result.Imported, *fleet)
+			return err
+		})
+	}
+	return c
+}
+
+func newSIMsList() *cobra.Command {
+	var filter api.SIMFilter
+	var state string
+	c := newList("list", "List SIMs", "ICCID FLEET STATE LAST-SEEN",
+		func(c *cobra.Command, client *api.Client) iter.Seq2[api.SIM, error] {
+			filter.State = api.SIMState(state)
+			return client.SIMs(c.Context(), filter)
+		},
+		func(s api.SIM) []string { return []string{s.ICCID, s.Fleet, string(s.State), day(s.LastSeen)} })
+	c.Flags().StringVar(&filter.Fleet, "fleet", "", "only this fleet")
+	c.Flags().StringVar(&state, "state", "", "only this state: imported, seen, provisioned, suspended or terminated")
+	return c
+}
+
+func newSIMsShow() *cobra.Command {
+	c := &cobra.Command{Use: "show ICCID", Short: "Show one SIM with its credentials", Args: cobra.ExactArgs(1)}
+	n, asJSON := addAdministration(c), addJSON(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return n.with(func(client *api.Client) error {
+			sim, err := client.SIM(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			credentials := []api.Credential{}
+			for credential, err := range client.Credentials(c.Context(), api.CredentialFilter{ICCID: args[0]}) {
+				if err != nil {
+					return err
+				}
+				credentials = append(credentials, credential)
+			}
+			if *asJSON {
+				return printJSON(c.OutOrStdout(), struct {
+					api.SIM
+					Credentials []api.Credential `json:"credentials"`
+				}{sim, credentials})
+			}
+			if err := printSIM(c.OutOrStdout(), sim); err != nil {
+				return err
+			}
+			return printCredentials(c.OutOrStdout(), credentials)
+		})
+	}
+	return c
+}
+
+func printSIM(w io.Writer, s api.SIM) error {
+	_, err := fmt.Fprintf(w, "SIM        %s\nfleet      %s\nstate      %s\nlast seen  %s\n\n", s.ICCID, s.Fleet, s.State, day(s.LastSeen))
+	return err
+}
+
+// addChange gives a command the flags that say why.
+func addChange(c *cobra.Command) *api.Change {
+	var change api.Change
+	c.Flags().StringVar((*string)(&change.Reason), "reason", "", "unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation or privilegeWithdrawn")
+	c.Flags().StringVar(&change.Note, "note", "", "a note for the audit log")
+	return &change
+}
+
+func newSIMChange(verb, short string, apply func(*api.Client, context.Context, string, api.Change) (api.SIM, error)) *cobra.Command {
+	c := &cobra.Command{Use: verb + " ICCID", Short: short, Args: cobra.ExactArgs(1)}
+	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return n.with(func(client *api.Client) error {
+			sim, err := apply(client, c.Context(), args[0], *change)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(c.OutOrStdout(), sim)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "SIM %s is %s\n", sim.ICCID, sim.State)
+			return err
+		})
+	}
+	return c
+}
+
+func newSIMsRevoke() *cobra.Command {
+	c := &cobra.Command{Use: "revoke ICCID", Short: "Revoke all credentials of a SIM", Args: cobra.ExactArgs(1)}
+	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return n.with(func(client *api.Client) error {
+			credentials, err := client.RevokeSIM(c.Context(), args[0], *change)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(c.OutOrStdout(), credentials)
+			}
+			return printCredentials(c.OutOrStdout(), credentials)
+		})
+	}
+	return c
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/appserver"
+	"github.com/simroot/simroot/device"
+	"github.com/simroot/simroot/internal/rig"
+	"github.com/simroot/simroot/vsim"
+)
+
+// countingCard counts what goes over the interface to the SIM.
+type countingCard struct {
+	*vsim.Card
+	apdus, bytes atomic.Int64
+}
+
+func (c *countingCard) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	answer, err := c.Card.Transmit(ctx, command)
+	c.apdus.Add(1)
+	c.bytes.Add(int64(len(command) + len(answer)))
+	return answer, err
+}
+
+// lap returns what was counted since the last lap.
+func (c *countingCard) lap() string {
+	return fmt.Sprintf("%d APDUs, %d bytes", c.apdus.Swap(0), c.bytes.Swap(0))
+}
+
+func onboardingCost(ctx context.Context, r *rig.Rig, _ string) ([]row, error) {
+	var rows []row
+	for _, kind := range []struct {
+		name, fleet, profile string
+		credential           api.CredentialType
+	}{
+		{"certificate", "meters", "common", api.CertificateType},
+		{"PSK", "tags", "type2", api.PSKType},
+	} {
+		if err := r.Fleet(ctx, kind.fleet, api.Profile{Type: kind.credential}); err != nil {
+			return nil, err
+		}
+		states, err := r.SIMs(ctx, kind.fleet, kind.profile, iccid(1, kind.fleet))
+		if err != nil {
+			return nil, err
+		}
+		card := &countingCard{Card: vsim.NewMemory(states[0])}
+		d, err := device.New(ctx, card)
+		if err != nil {
+			return nil, err
+		}
+		card.lap()
+		done, err := d.Onboard(ctx, r.Agent)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row{"onboarding, " + kind.name, fmt.Sprintf("%s, %d round trips to the platform", card.lap(), done.Steps), ""})
+		if done, err = d.Onboard(ctx, r.Agent); err != nil {
+			return nil, err
+		}
+		rows = append(rows, row{"switch-on with a good " + kind.name, fmt.Sprintf("%s, %d round trips to the platform", card.lap(), done.Steps), ""})
+	}
+	return rows, nil
+}
+
+func handshakeCost(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
+	states, err := oneFleet(ctx, r, 1)
+	if err != nil {
+		return nil, err
+	}
+	card := &countingCard{Card: vsim.NewMemory(states[0])}
+	_, credential, err := onboardOne(ctx, r, card)
+	if err != nil {
+		return nil, err
+	}
+	server, err := startServer(ctx, r, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer server.close()
+	if err := rig.Await(ctx, server.middleware, credential); err != nil {
+		return nil, err
+	}
+
+	card.Reset()
+	card.lap()
+	d, err := device.New(ctx, card)
+	if err != nil {
+		return nil, err
+	}
+	config, err := d.TLSConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.handshake(ctx, config); err != nil {
+		return nil, err
+	}
+	rows := []row{{"TLS 1.3 handshake, cold (open, select, list, certificates, sign)", card.lap(), ""}}
+	if err := server.handshake(ctx, config); err != nil {
+		return nil, err
+	}
+	return append(rows, row{"TLS 1.3 handshake, warm", card.lap(), "2 APDUs"}), nil
+}
+
+// server is an application server that greets whom it lets in.
+type server struct {
+	middleware *appserver.Middleware
+	inner      net.Listener
+	close      func() error
+}
+
+// startServer serves TLS through the middleware.
+func startServer(ctx context.Context, r *rig.Rig, dir string) (*server, error) {
+	m, err := r.Middleware(ctx, dir+"/replica")
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := r.ServerCertificate(ctx, "127.0.0.1")
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	l := m.Listener(inner, m.TLSConfig(&tls.Config{Certificates: []tls.Certificate{certificate}, SessionTicketsDisabled: true}))
+	go serve(l)
+	return &server{middleware: m, inner: inner, close: func() error { return errors.Join(l.Close(), m.Close()) }}, nil
+}
+
+// serve greets with one byte and waits for the other end to hang up.
+func serve(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			if _, err := c.Write([]byte{1}); err == nil {
+				_, _ = c.Read(make([]byte, 1))
+			}
+		}()
+	}
+}
+
+// dial opens a connection and waits until the server has let it in.
+func (s *server) dial(ctx context.Context, config *tls.Config) (net.Conn, error) {
+	c, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", s.inner.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (s *server) handshake(ctx context.Context, config *tls.Config) error {
+	c, err := s.dial(ctx, config)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}

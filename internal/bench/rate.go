@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/device"
+	"github.com/simroot/simroot/internal/rig"
+	"github.com/simroot/simroot/vsim"
+	"github.com/simroot/simroot/vsim/image"
+)
+
+// iccid is the n-th number of a fleet.
+func iccid(n int, fleet string) string { return fmt.Sprintf("8988211%03d%09d", len(fleet), n) }
+
+// oneFleet makes a fleet of n virtual SIMs for certificates.
+func oneFleet(ctx context.Context, r *rig.Rig, n int) ([]image.State, error) {
+	const fleet = "meters"
+	if err := r.Fleet(ctx, fleet, api.Profile{}); err != nil {
+		return nil, err
+	}
+	numbers := make([]string, n)
+	for i := range numbers {
+		numbers[i] = iccid(i, fleet)
+	}
+	return r.SIMs(ctx, fleet, "common", numbers...)
+}
+
+func onboardOne(ctx context.Context, r *rig.Rig, c card.Conn) (*device.Device, api.Credential, error) {
+	d, err := device.New(ctx, c)
+	if err != nil {
+		return nil, api.Credential{}, err
+	}
+	done, err := d.Onboard(ctx, r.Agent)
+	return d, done.Credential, err
+}
+
+// handshakeRate runs full mutual TLS 1.3 handshakes over a pipe, with the key in a virtual
+// SIM and with a key in memory, in turns.
+func handshakeRate(ctx context.Context, r *rig.Rig, _ string) ([]row, error) {
+	states, err := oneFleet(ctx, r, 1)
+	if err != nil {
+		return nil, err
+	}
+	d, _, err := onboardOne(ctx, r, vsim.NewMemory(states[0]))
+	if err != nil {
+		return nil, err
+	}
+	inSIM, err := d.Certificate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inMemory, err := selfSigned()
+	if err != nil {
+		return nil, err
+	}
+	own, err := r.ServerCertificate(ctx, "localhost")
+	if err != nil {
+		return nil, err
+	}
+	serverConfig := &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true}
+	const turns, perTurn = 20, 50
+	var ratios, simRates, memoryRates []float64
+	for range turns {
+		sim, err := rate(perTurn, func() error { return pipeHandshake(ctx, serverConfig, inSIM) })
+		if err != nil {
+			return nil, err
+		}
+		memory, err := rate(perTurn, func() error { return pipeHandshake(ctx, serverConfig, inMemory) })
+		if err != nil {
+			return nil, err
+		}
+		simRates, memoryRates, ratios = append(simRates, sim), append(memoryRates, memory), append(ratios, sim/memory)
+	}
+	return []row{{
+		"TLS 1.3 handshakes, key in a virtual SIM against key in memory",
+		fmt.Sprintf("%.0f/s against %.0f/s: %.2f ×", median(simRates), median(memoryRates), median(ratios)), "≥ 0.8 ×",
+	}}, nil
+}
+
+func selfSigned() (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "in memory"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+}
+
+func pipeHandshake(ctx context.Context, serverConfig *tls.Config, own *tls.Certificate) error {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	client := tls.Client(a, &tls.Config{
+		InsecureSkipVerify:   true, // the same on both sides of the comparison: the key is what is measured
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil },
+	})
+	done := make(chan error, 1)
+	go func() { done <- tls.Server(b, serverConfig).HandshakeContext(ctx) }()
+	if err := client.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	return <-done
+}
+
+// rate is how often do can be done in a second.
+func rate(n int, do func() error) (float64, error) {
+	start := time.Now()
+	for range n {
+		if err := do(); err != nil {
+			return 0, err
+		}
+	}
+	return float64(n) / time.Since(start).Seconds(), nil
+}
+
+func median(values []float64) float64 { return quantile(values, 0.5) }
+
+func quantile(values []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+// onboardingRate switches many devices on at once: virtual SIMs in image files, agents,
+// platform and feed on this machine, every commit synced on both sides.
+func onboardingRate(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
+	const sims, atOnce = 1500, 32
+	states, err := oneFleet(ctx, r, sims)
+	if err != nil {
+		return nil, err
+	}
+	cards := make([]*vsim.Card, sims)
+	for i, s := range states {
+		if cards[i], err = vsim.Create(filepath.Join(dir, s.ICCID+".sim"), s); err != nil {
+			return nil, err
+		}
+	}
+	next := make(chan *vsim.Card)
+	errs := make(chan error, atOnce)
+	took := make([]float64, 0, sims)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range atOnce {
+		wg.Go(func() {
+			for c := range next {
+				begun := time.Now()
+				if _, _, err := onboardOne(ctx, r, c); err != nil {
+					errs <- err
+					return
+				}
+				mu.Lock()
+				took = append(took, float64(time.Since(begun).Microseconds())/1000)
+				mu.Unlock()
+			}
+		})
+	}
+feeding:
+	for _, c := range cards {
+		select {
+		case next <- c:
+		case err = <-errs:
+			break feeding
+		}
+	}
+	close(next)
+	wg.Wait()
+	if err != nil {
+		return nil, err
+	}
+	perSecond := float64(sims) / time.Since(start).Seconds()
+	for _, c := range cards {
+		if err := c.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return []row{{
+		fmt.Sprintf("complete onboardings, %d at once, SIM images in files, all commits synced", atOnce),
+		fmt.Sprintf("%.0f/s (each: median %.0f ms, p99 %.0f ms)", perSecond, median(took), quantile(took, 0.99)), "≥ 100/s",
+	}}, nil
+}
