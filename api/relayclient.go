@@ -16,12 +16,15 @@ const (
 	firstWait     = 200 * time.Millisecond
 	longestWait   = 5 * time.Second
 	longestRetry  = time.Minute // a longer Retry-After is for the caller to obey
+	// A platform works for at most 30 s on a step; an attempt that takes longer hangs on
+	// a connection that is dead.
+	attemptTime = 45 * time.Second
 )
 
 // OpenRelay opens a relay session and returns its first step. Opening again after a lost
 // answer is harmless: the session that nobody answers is forgotten.
 func (c *Client) OpenRelay(ctx context.Context, open RelayOpen) (RelayStep, error) {
-	return persist(ctx, func() (RelayStep, error) {
+	return persist(ctx, func(ctx context.Context) (RelayStep, error) {
 		return post[RelayStep](ctx, c, PathRelay, open)
 	})
 }
@@ -31,16 +34,18 @@ func (c *Client) OpenRelay(ctx context.Context, open RelayOpen) (RelayStep, erro
 // sent again, a few times and with growing pauses; the platform answers a repetition
 // with the same step, and so nothing is done to the card twice.
 func (c *Client) AnswerRelay(ctx context.Context, session string, answers RelayAnswers) (RelayStep, error) {
-	return persist(ctx, func() (RelayStep, error) {
+	return persist(ctx, func(ctx context.Context) (RelayStep, error) {
 		return post[RelayStep](ctx, c, item(PathRelay, session), answers)
 	})
 }
 
 // persist calls try until it succeeds, fails for good, or has failed too often.
-func persist(ctx context.Context, try func() (RelayStep, error)) (RelayStep, error) {
+func persist(ctx context.Context, try func(context.Context) (RelayStep, error)) (RelayStep, error) {
 	wait := firstWait
 	for attempt := 1; ; attempt++ {
-		step, err := try()
+		bounded, cancel := context.WithTimeout(ctx, attemptTime)
+		step, err := try(bounded)
+		cancel()
 		if err == nil {
 			return step, nil
 		}
