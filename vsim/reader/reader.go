@@ -48,7 +48,7 @@ const maxMessage = 1024
 // ctx ends, which is no error. When pcscd goes away, or is not there yet, Run tries again.
 // An error means that the card itself failed.
 //
-// Each report hears nil when the card is in the reader, and otherwise why it is not
+// Each report hears nil when the card has got into the reader, and once why it is not
 // there, or not there any more.
 func Run(ctx context.Context, address string, c Powered, report ...func(error)) error {
 	if address == "" {
@@ -59,10 +59,10 @@ func Run(ctx context.Context, address string, c Powered, report ...func(error)) 
 			r(err)
 		}
 	}
-	pause := firstPause
+	pause, told := firstPause, false
 	for ctx.Err() == nil {
 		err := insert(ctx, address, c, func() {
-			pause = firstPause
+			pause, told = firstPause, false
 			tell(nil)
 		})
 		if ctx.Err() != nil {
@@ -71,7 +71,10 @@ func Run(ctx context.Context, address string, c Powered, report ...func(error)) 
 		if cardFailed := (*cardError)(nil); errors.As(err, &cardFailed) {
 			return fmt.Errorf("card in the reader at %s: %w", address, cardFailed.err)
 		}
-		tell(fmt.Errorf("no reader at %s: %w", address, err))
+		if !told {
+			tell(fmt.Errorf("no reader at %s: %w", address, err))
+			told = true
+		}
 		wait(ctx, pause)
 		pause = min(2*pause, lastPause)
 	}
