@@ -135,9 +135,12 @@ func (a *Applet) AID() []byte { return slices.Clone(a.aid) }
 // good as long as Generation stays the same.
 func (a *Applet) Generation() uint64 { return a.generation.Load() }
 
-// Close ends all sessions by closing the logical channel. Further calls fail, and a
-// second Close does nothing.
+// Close ends all sessions by closing the logical channel. It waits for a command that is
+// under way, and does its work even if ctx has ended meanwhile: cards have few channels.
+// Further calls fail, and a second Close does nothing.
 func (a *Applet) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	defer cancel()
 	err := a.acquire(ctx)
 	switch {
 	case errors.Is(err, ErrClosed):
@@ -150,7 +153,7 @@ func (a *Applet) Close(ctx context.Context) error {
 	return a.closeChannel(ctx)
 }
 
-// closeChannel closes the channel even if ctx has ended meanwhile: cards have few.
+// closeChannel closes the channel if it is ours, even if ctx has ended meanwhile.
 func (a *Applet) closeChannel(ctx context.Context) error {
 	if !a.opened {
 		return nil
