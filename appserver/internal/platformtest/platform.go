@@ -8,6 +8,8 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -64,7 +66,7 @@ func New(t testing.TB) *Platform {
 	p.server.EnableHTTP2 = true
 	certificate := p.CA.Server(t, "127.0.0.1")
 	p.server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
-	p.server.Config.ErrorLog = nil
+	p.server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections are cut on purpose
 	p.server.StartTLS()
 	client, err := api.NewClient(p.server.URL, api.ClientOptions{Token: "token", RootCAs: p.CA.Roots})
 	if err != nil {
@@ -79,7 +81,7 @@ func New(t testing.TB) *Platform {
 	return p
 }
 
-// Configure changes the platform under its lock and lets open feeds look again.
+// configure changes the platform under its lock and lets open feeds look again.
 func (p *Platform) configure(change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -288,7 +290,7 @@ func (p *Platform) SetCredential(id string, state api.CredentialState) {
 	p.configure(func() {
 		c := p.creds[id]
 		c.State = state
-		if state == api.Revoked {
+		if state == api.Revoked && c.Type == api.CertificateType {
 			p.CA.revoke(c.Serial)
 		}
 		p.append(api.Event{Credential: c})
