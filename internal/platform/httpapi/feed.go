@@ -54,8 +54,8 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 
-	out := burst{connection: connection, buffer: bufio.NewWriterSize(w, 32<<10)}
 	feed := s.services.Feed
+	out := newBurst(w, connection)
 	out.line(api.FeedLine{Header: &api.FeedHeader{ID: feed.ID(), Head: feed.Head()}})
 	for {
 		events, err := feed.Read(ctx, after, feedBatch)
@@ -64,6 +64,12 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 				s.log.ErrorContext(ctx, "feed", "request", requestID(ctx), "after", after, "error", err)
 			}
 			return // the follower comes again
+		}
+		// An event can be read a moment before it is the head. Whoever had it already then
+		// would take the lower head for that of another history.
+		head := feed.Head()
+		for len(events) > 0 && events[len(events)-1].Seq > head {
+			events = events[:len(events)-1]
 		}
 		for i := range events {
 			out.line(api.FeedLine{Event: &events[i]})
@@ -100,26 +106,33 @@ const heartbeat = api.FeedHeartbeat - 500*time.Millisecond
 type burst struct {
 	connection *http.ResponseController
 	buffer     *bufio.Writer
+	lines      *json.Encoder
 	err        error
+}
+
+func newBurst(w http.ResponseWriter, connection *http.ResponseController) *burst {
+	buffer := bufio.NewWriterSize(w, 32<<10)
+	return &burst{connection: connection, buffer: buffer, lines: json.NewEncoder(buffer)}
 }
 
 func (b *burst) line(l api.FeedLine) {
 	if b.err != nil {
 		return
 	}
-	// A client that takes nothing for so long is gone.
-	b.err = b.connection.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if b.buffer.Buffered() == 0 {
+		// A client that takes nothing for so long is gone.
+		b.err = b.connection.SetWriteDeadline(time.Now().Add(writeTimeout))
+	}
 	if b.err == nil {
-		b.err = json.NewEncoder(b.buffer).Encode(l)
+		b.err = b.lines.Encode(l)
 	}
 }
 
 func (b *burst) flush() error {
-	if b.err == nil {
-		b.err = b.buffer.Flush()
-	}
-	if b.err == nil {
-		b.err = b.connection.Flush()
+	if b.err == nil && b.buffer.Buffered() > 0 {
+		if b.err = b.buffer.Flush(); b.err == nil {
+			b.err = b.connection.Flush()
+		}
 	}
 	return b.err
 }

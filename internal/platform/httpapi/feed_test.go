@@ -111,6 +111,54 @@ func TestAFollowerFromTheFutureHearsTheHead(t *testing.T) {
 	})
 }
 
+// hasty is a feed whose last event can be read before it is the head.
+type hasty struct {
+	*fake
+	head int64
+}
+
+func (f *hasty) Head() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.head
+}
+
+func TestNoEventIsToldBeforeItIsTheHead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.happen(2)
+		s, _ := newServer(t, f)
+		early := &hasty{f, 1}
+		s.services.Feed = early
+		ctx, cancel := context.WithCancel(t.Context())
+		lines, done := follow(ctx, s, "1")
+		<-lines
+		if line := <-lines; line.Head == nil || *line.Head != 1 {
+			t.Errorf("%+v, want a heartbeat with the head 1", line)
+		}
+		f.mu.Lock()
+		early.head = 2
+		f.mu.Unlock()
+		line := <-lines
+		for line.Head != nil {
+			line = <-lines
+		}
+		if line.Event == nil || line.Event.Seq != 2 {
+			t.Errorf("%+v, want event 2", line)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func (f *hasty) Wait(ctx context.Context, after int64) error {
+	if f.Head() > after {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func TestTheFeedEndsBetweenTwoLinesIfItCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
