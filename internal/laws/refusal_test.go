@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/device"
 	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/vsim"
 )
@@ -70,10 +71,14 @@ func TestTwoOnboardingsAtOnceGiveOneCredential(t *testing.T) {
 	w := newWorld(t)
 	w.fleet("meters", api.Profile{})
 	sim := vsim.NewMemory(w.sims("meters", "common", someICCID)[0])
+	d, err := device.New(t.Context(), sim)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var wg sync.WaitGroup
-	errs := make([]error, 4)
+	errs := make([]error, 2)
 	for i := range errs {
-		wg.Go(func() { _, errs[i] = w.onboard(sim) })
+		wg.Go(func() { _, errs[i] = d.Onboard(t.Context(), w.Agent) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -85,7 +90,7 @@ func TestTwoOnboardingsAtOnceGiveOneCredential(t *testing.T) {
 			t.Errorf("an onboarding failed inside the platform: %v", err)
 		}
 	}
-	if _, err := w.onboard(sim); err != nil {
+	if _, err := d.Onboard(t.Context(), w.Agent); err != nil {
 		t.Fatalf("an onboarding alone, afterwards: %v", err)
 	}
 	w.active(someICCID)

@@ -1,6 +1,7 @@
 package laws
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
@@ -64,6 +65,7 @@ func (w *world) onboard(c card.Conn) (device.Onboarding, error) {
 	if err != nil {
 		return device.Onboarding{}, err
 	}
+	defer d.Applet().Close(context.WithoutCancel(w.t.Context())) // a SIM has few channels
 	return d.Onboard(w.t.Context(), w.Agent)
 }
 
