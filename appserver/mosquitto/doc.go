@@ -14,12 +14,13 @@
 // Three things happen when a SIM is no longer accepted, since none of them is enough with
 // Mosquitto 2.0.11:
 //
-//   - crl.pem is replaced. It refuses a revoked certificate in a full handshake. It
-//     does not touch live connections, says nothing of a suspended SIM, and OpenSSL does
-//     not look at it when a session is resumed. Only the CRL of the issuing CA is needed:
-//     Mosquitto asks OpenSSL to check the leaf alone (X509_V_FLAG_CRL_CHECK).
-//   - access.acl gets a rule that denies the SIM every topic, also on live connections and
-//     in resumed sessions.
+//   - crl.pem is replaced. It refuses a revoked certificate in the next handshake, also
+//     in one that would have resumed a session, for the broker forgets its ticket keys
+//     when it reads its files again. It does not touch live connections, and says nothing of a
+//     suspended SIM. Only the CRL of the issuing CA is needed: Mosquitto asks OpenSSL to
+//     check the leaf alone (X509_V_FLAG_CRL_CHECK).
+//   - access.acl gets a rule that denies the SIM every topic. It also meets a suspended SIM, and
+//     a device that had done its handshake before and sends its CONNECT only after.
 //   - The live session is ended by taking it over. A broker must close an existing
 //     connection when another one comes with the same client identifier (MQTT 3.1.1,
 //     3.1.4-2), and a clean session wipes subscriptions and queued messages. The broker gives
