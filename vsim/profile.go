@@ -27,9 +27,9 @@ type profile struct {
 	objects []iotsafe.Object
 }
 
-// profiles holds the kinds of cards that [Profile] makes. In "common" the identifiers are those that
-// clients in the field expect (key 01, client certificate 02, trust anchor 03), with a
-// spare slot (11, 12) so that a rotation never overwrites what works.
+// profiles holds the kinds of cards that [Profile] makes. In "common" the identifiers are
+// those that clients in the field expect (key 01, client certificate 02, trust anchor 03),
+// with a spare slot (11, 12) so that a rotation never overwrites what works.
 var profiles = []profile{
 	{"common", 1, slices.Concat(
 		keyPair("\x01", "simroot A"),
@@ -56,7 +56,8 @@ func Profiles() []string {
 }
 
 // Profile is the state of a new card with the given ICCID, fresh random SCP03 keys and
-// empty containers: "common" has key pairs, certificates and secrets (Type I), "type2" secrets only.
+// empty containers: "common" has key pairs, certificates and secrets (Type I), "type2"
+// secrets only.
 func Profile(name string, iccid string) (image.State, error) {
 	i := slices.IndexFunc(profiles, func(p profile) bool { return p.name == name })
 	if i < 0 {

@@ -10,10 +10,11 @@ import (
 	"github.com/simroot/simroot/card"
 )
 
-// Serve offers a card on l, to one client after the other: the next one is served when
-// the one before has closed its connection. If the card has a method Reset it is called before
-// each client and after the last one; if it is a [card.Locker] it is locked while a client has it. Serve
-// closes l. It returns nil when ctx ends, and an error when l fails or the card does.
+// Serve offers a card on l, to one client after the other: the next one is served when the
+// one before has closed its connection. If the card has a method Reset it is called before
+// each client and after the last one; if it is a [card.Locker] it is locked while a client
+// has it. Serve closes l. It returns nil when ctx ends, and an error when l fails or the
+// card does.
 func Serve(ctx context.Context, l net.Listener, c card.Card) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()

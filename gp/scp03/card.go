@@ -26,8 +26,8 @@ type Card struct {
 }
 
 // NewCard begins a session for a host's challenge and returns it with the data that
-// answers INITIALIZE UPDATE. The counter must be higher than ever before for these keys, and stored
-// before the answer leaves.
+// answers INITIALIZE UPDATE. The counter must be higher than ever before for these keys,
+// and stored before the answer leaves.
 func NewCard(keys Keys, id Identity, counter uint32, hostChallenge [8]byte) (*Card, []byte, error) {
 	if err := keys.Check(); err != nil {
 		return nil, nil, err
@@ -45,9 +45,10 @@ func NewCard(keys Keys, id Identity, counter uint32, hostChallenge [8]byte) (*Ca
 	return &Card{keys: keys, session: s}, answer.bytes(), nil
 }
 
-// Authenticate checks EXTERNAL AUTHENTICATE and opens the session: [apdu.OK]. 6300 says that the
-// host does not hold the keys, 6982 that it does not prove it: both are failed
-// authentications. Other status words refuse the form of the command. After any of them the session is over.
+// Authenticate checks EXTERNAL AUTHENTICATE and opens the session: [apdu.OK]. 6300 says
+// that the host does not hold the keys, 6982 that it does not prove it: both are failed
+// authentications. Other status words refuse the form of the command. After any of them
+// the session is over.
 func (c *Card) Authenticate(command apdu.Command) apdu.SW {
 	s := c.session
 	if s == nil || c.open {
@@ -86,8 +87,8 @@ func (c *Card) Level() Level {
 	return c.session.level
 }
 
-// Unwrap checks a command and removes its protection. Anything but [apdu.OK] has ended the session. The
-// plain command keeps the channel of its class byte.
+// Unwrap checks a command and removes its protection. Anything but [apdu.OK] has ended the
+// session. The plain command keeps the channel of its class byte.
 func (c *Card) Unwrap(command apdu.Command) (apdu.Command, apdu.SW) {
 	if !c.open {
 		return apdu.Command{}, apdu.SecurityNotSatisfied
@@ -101,8 +102,8 @@ func (c *Card) Unwrap(command apdu.Command) (apdu.Command, apdu.SW) {
 	return plain, apdu.OK
 }
 
-// Wrap protects the answer to the command that was unwrapped last. Answers with an error status word
-// leave bare and without data.
+// Wrap protects the answer to the command that was unwrapped last. Answers with an error
+// status word leave bare and without data.
 func (c *Card) Wrap(r apdu.Response) apdu.Response {
 	if !c.open {
 		return apdu.Response{SW: r.SW}

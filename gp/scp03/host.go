@@ -11,9 +11,8 @@ import (
 
 // What a host finds wrong with a card.
 var (
-	// ErrCardCryptogram says that the card does not prove the keys: the keys are not
-	// those of this card, or it is no card at all. Do not try other keys blindly: the card counts
-	// failures only when the host goes on, but the keys are known to be wrong now.
+	// ErrCardCryptogram says that the card does not prove the keys: they are not those of
+	// this card, or it is no card at all.
 	ErrCardCryptogram = errors.New("scp03: the card does not hold the expected keys")
 
 	// ErrKeyVersion says that the card answered for another key set than was asked.
@@ -85,9 +84,9 @@ func (h *Host) InitializeUpdate() apdu.Command {
 	}
 }
 
-// Authenticate checks the data of the answer to INITIALIZE UPDATE and returns the
-// command that opens the session at the given level. The answer to that command is bare: the session
-// is open on the card if it is 9000. The error is or wraps [ErrCardCryptogram],
+// Authenticate checks the data of the answer to INITIALIZE UPDATE and returns the command
+// that opens the session at the given level. The answer to that command is bare: the
+// session is open on the card if it is 9000. The error is or wraps [ErrCardCryptogram],
 // [ErrKeyVersion] or [ErrProtocol] if the card is at fault.
 func (h *Host) Authenticate(answer []byte, level Level) (apdu.Command, error) {
 	if err := level.Check(); err != nil {
@@ -129,8 +128,8 @@ func (h *Host) Authenticate(answer []byte, level Level) (apdu.Command, error) {
 // [Host.Authenticate].
 func (h *Host) Diversification() []byte { return bytes.Clone(h.diversification[:]) }
 
-// SequenceCounter is the card's counter of sessions, valid after [Host.Authenticate]; 0 if the card has
-// none.
+// SequenceCounter is the card's counter of sessions, valid after [Host.Authenticate]; 0 if
+// the card has none.
 func (h *Host) SequenceCounter() uint32 { return h.counter }
 
 // Wrap protects a command for the card. An Le is asked in full, since the answer grows; a command
@@ -152,9 +151,10 @@ func (h *Host) Wrap(c apdu.Command) (apdu.Command, error) {
 }
 
 // Unwrap checks the answer to the oldest wrapped command that has none yet, and removes
-// its protection. An error status word comes back bare, as the protocol has it: nothing tells
-// whether the card or somebody between said it, so it proves nothing. Any status word that
-// means success must carry a MAC if the level has R-MAC, else the error is [ErrResponseMAC] and the session has ended.
+// its protection. An error status word comes back bare, as the protocol has it: nothing
+// tells whether the card or somebody between said it, so it proves nothing. Any status
+// word that means success must carry a MAC if the level has R-MAC, else the error is
+// [ErrResponseMAC] and the session has ended.
 func (h *Host) Unwrap(r apdu.Response) (apdu.Response, error) {
 	if h.session == nil {
 		return apdu.Response{}, ErrNoSession

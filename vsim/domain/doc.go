@@ -9,9 +9,9 @@
 // answer leaves, so that no card challenge is ever used twice.
 //
 // The failed-authentication counter rises with each EXTERNAL AUTHENTICATE that does not
-// prove the keys, and is on disk before the refusal leaves. A successful one sets it back to
-// zero. At [MaxFailed] the key set is blocked for good: INITIALIZE UPDATE answers 6983. Nothing but
-// a new card image lifts that.
+// prove the keys, and is on disk before the refusal leaves. A successful one sets it back
+// to zero. At [MaxFailed] the key set is blocked for good: INITIALIZE UPDATE answers 6983.
+// Nothing but a new card image lifts that.
 //
 // # What it demands
 //

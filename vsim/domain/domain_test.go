@@ -263,7 +263,8 @@ func TestSecretsArriveUnderTheKeyEncryptionKey(t *testing.T) {
 	}
 }
 
-// What the application is told to keep is kept only if it came in one sequence, in order, to the last block.
+// What the application is told to keep is kept only if it came in one sequence, in order,
+// to the last block.
 func TestPersonalisationEndsWithoutEffect(t *testing.T) {
 	for name, disturb := range map[string]func(t *testing.T, b *bench, h *scp03.Host){
 		"wrong block number": func(t *testing.T, b *bench, h *scp03.Host) {

@@ -18,8 +18,8 @@ var errChanged = errors.New("keeps being replaced")
 // card behind an image, not two. It is not safe for concurrent use.
 //
 // The lock sits on the image itself, so that nothing lies beside it; what replaces the
-// image is locked before it takes its place. A killed process leaves no lock, and at most a file named
-// like the image with ".new" behind it, which the next [Open] removes.
+// image is locked before it takes its place. A killed process leaves no lock, and at most
+// a file named like the image with ".new" behind it, which the next [Open] removes.
 type File struct {
 	path   string
 	locked *os.File // the image as it is now
@@ -145,8 +145,9 @@ func read(r io.Reader) (State, error) {
 func (f *File) next() string { return f.path + ".new" }
 
 // Save puts a state in the place of the one on disk. When it returns nil the state is
-// durable. When it fails before the switch the old state is still there; when it fails after that, nobody knows which one
-// a loss of power would leave, and every later Save fails too: open the image again.
+// durable. When it fails before the switch the old state is still there; when it fails
+// after that, nobody knows which one a loss of power would leave, and every later Save
+// fails too: open the image again.
 func (f *File) Save(s State) error {
 	if f.broken != nil {
 		return f.broken

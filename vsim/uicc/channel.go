@@ -43,8 +43,9 @@ func (u *UICC) openChannel(number int) apdu.Response {
 	return refuse(apdu.FunctionNotSupported)
 }
 
-// closeChannel closes a channel at the wish of the basic channel or of the channel
-// itself. A channel that is not open is an error, because at least one client closes channels until one is.
+// closeChannel closes a channel at the wish of the basic channel or of the channel itself.
+// A channel that is not open is an error, because at least one client closes channels
+// until one is.
 func (u *UICC) closeChannel(from, number int) apdu.SW {
 	if number == 0 {
 		number = from
