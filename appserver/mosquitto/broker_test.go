@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -354,6 +355,46 @@ func TestASessionTicketOfARevokedDeviceIsWorthless(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestADeviceThatWaitedAfterItsHandshakeIsMute(t *testing.T) {
+	r := newRig(t)
+	r.run(t)
+	sim, other := r.Provision(t, platformtest.ICCID(1)), r.Provision(t, platformtest.ICCID(2))
+	listener, err := r.connect(other, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subscribed(t, listener)
+	d, err := r.connect(sim, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := tls.Dial("tcp", r.listen, &tls.Config{
+		RootCAs: r.roots, ServerName: "broker.example", Certificates: []tls.Certificate{sim.Certificate},
+		MaxVersion: tls.VersionTLS12, // in which the broker has accepted when the handshake ends
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	r.SetCredential(sim.Credential, api.Revoked)
+	d.ended(t)
+	d, err = r.connect(sim, func(_ *tls.Config, o *mqtt.ClientOptions) {
+		o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return waiting, nil })
+	})
+	if err != nil {
+		return // even better
+	}
+	d.Publish("t/x", 1, false, "forbidden").WaitTimeout(patience)
+	if err := finish(listener.Publish("t/x", 1, false, "mark")); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-listener.received; got != "mark" {
+		t.Errorf("heard %q", got)
+	}
+	listener.Disconnect(0)
+	d.Disconnect(0)
 }
 
 func TestASuspendedSIMIsMuteUntilItIsResumed(t *testing.T) {

@@ -129,13 +129,12 @@ func (ca *CA) revoke(serial string) {
 	ca.renew()
 }
 
-// renew signs a new CRL, whose time is later than that of the last by a second: OpenSSL
-// keeps both and prefers the later.
+// renew signs a new CRL.
 func (ca *CA) renew() {
 	ca.number++
 	crl, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
 		Number: big.NewInt(ca.number), RevokedCertificateEntries: ca.revoked,
-		ThisUpdate: time.Now().Add(-time.Hour + time.Duration(ca.number)*time.Second), NextUpdate: time.Now().Add(24 * time.Hour),
+		ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(24 * time.Hour),
 	}, ca.issuer, ca.issuerKey)
 	if err != nil {
 		panic(err)

@@ -1,0 +1,123 @@
+package appserver
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/binary"
+	"path/filepath"
+	"testing"
+
+	"github.com/simroot/simroot/appserver/internal/platformtest"
+)
+
+// BenchmarkHandshake compares a TLS 1.3 handshake with mutual authentication through the
+// middleware with one of crypto/tls alone, over loopback, both ends counted.
+func BenchmarkHandshake(b *testing.B) {
+	p := platformtest.New(b)
+	sim := p.Provision(b, platformtest.ICCID(1))
+	m := open(b, p, Options{})
+	own := []tls.Certificate{p.CA.Server(b, "server.example")}
+	plain := &tls.Config{Certificates: own, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: m.anchors.Load().pool}
+	client := clientConfig(p, sim.Certificate, tls.VersionTLS13)
+	run := func(b *testing.B, server *tls.Config, finish func(*tls.Conn) error) {
+		b.ReportAllocs()
+		for b.Loop() {
+			b.StopTimer()
+			there, here := pair(b)
+			b.StartTimer()
+			done := make(chan error, 1)
+			go func() { done <- tls.Client(here, client).Handshake() }()
+			if err := finish(tls.Server(there, server)); err != nil {
+				b.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			here.Close()
+			there.Close()
+			b.StartTimer()
+		}
+	}
+	b.Run("plain", func(b *testing.B) {
+		run(b, plain, func(c *tls.Conn) error { return c.HandshakeContext(b.Context()) })
+	})
+	b.Run("middleware", func(b *testing.B) {
+		run(b, m.TLSConfig(&tls.Config{Certificates: own}), func(c *tls.Conn) error {
+			conn, err := m.Admit(b.Context(), c)
+			if err == nil {
+				m.live.remove(conn)
+			}
+			return err
+		})
+	})
+}
+
+// BenchmarkLookup looks up one of 100,000 credentials.
+func BenchmarkLookup(b *testing.B) {
+	p := platformtest.New(b)
+	m := open(b, p, Options{})
+	r := newReplica()
+	for _, e := range history(100_000) {
+		r.apply(e)
+	}
+	r.feed = "first"
+	m.mu.Lock()
+	m.current = r
+	m.mu.Unlock()
+	print := sha256.Sum256(binary.BigEndian.AppendUint64(nil, 50_000))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.Lookup(print); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkReplay reads a journal of 100,000 events, which is what a restart costs.
+func BenchmarkReplay(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "journal")
+	events := history(42_858)[:100_000]
+	for _, state := range []int{0, len(events)} {
+		name := "events"
+		if state > 0 {
+			name = "state"
+		}
+		writeJournal(b, path, events, state)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				j, _, damage, err := openJournal(path)
+				if err != nil || damage != nil {
+					b.Fatal(err, damage)
+				}
+				j.close()
+			}
+		})
+	}
+}
+
+// BenchmarkRevocation measures the time from a revocation at the platform to the end of the connection.
+func BenchmarkRevocation(b *testing.B) {
+	p := platformtest.New(b)
+	m := open(b, p, Options{})
+	server := serverConfig(b, m, p)
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		sim := p.Provision(b, platformtest.ICCID(i))
+		inStep(b, m, p)
+		conn, device, err := connect(b, m, server, clientConfig(p, sim.Certificate, tls.VersionTLS13))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		p.SetCredential(sim.Credential, "revoked")
+		device.Read(make([]byte, 1))
+		b.StopTimer()
+		if conn.Cause() != ErrRevoked {
+			b.Fatal(conn.Cause())
+		}
+		device.NetConn().Close()
+		b.StartTimer()
+	}
+}
