@@ -1,0 +1,170 @@
+package credential_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/fixture"
+)
+
+func contains(text string, needle []byte) bool {
+	return strings.Contains(text, fmt.Sprintf("%x", needle))
+}
+
+// victimEnv makes the test binary the platform that is killed.
+const victimEnv = "SIMROOT_TEST_VICTIM"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(victimEnv); dir != "" {
+		if err := beVictim(context.Background(), dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// beVictim provisions SIMs and revokes them, several at once and without end, and prints the
+// certificate's serial number after each answer.
+func beVictim(ctx context.Context, dir string) error {
+	w, err := fixture.Open(dir)
+	if err != nil {
+		return err
+	}
+	iccids, err := w.Import(ctx, "meters", 400)
+	if err != nil {
+		return err
+	}
+	work := make(chan string)
+	failed := make(chan error)
+	var print sync.Mutex
+	for range 8 {
+		go func() {
+			for iccid := range work {
+				c, err := w.Provision(ctx, fixture.Session, iccid, 0)
+				if err == nil {
+					_, err = w.Life.Revoke(ctx, "test", c.ID, api.Change{Reason: api.ReasonKeyCompromise})
+				}
+				if err != nil {
+					failed <- err
+					return
+				}
+				print.Lock()
+				fmt.Println(c.ID, c.Serial)
+				print.Unlock()
+			}
+		}()
+	}
+	for _, iccid := range iccids {
+		select {
+		case work <- iccid:
+		case err := <-failed:
+			return err
+		}
+	}
+	return <-failed
+}
+
+func TestWhatWasAnsweredRevokedStaysRevokedThroughKill9(t *testing.T) {
+	dir := t.TempDir()
+	victim := exec.CommandContext(t.Context(), os.Args[0])
+	victim.Env = append(os.Environ(), victimEnv+"="+dir)
+	victim.Stderr = os.Stderr
+	out, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	revoked := map[string]string{} // credential → serial number
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		id, serial, _ := strings.Cut(lines.Text(), " ")
+		revoked[id] = serial
+		if len(revoked) == 60 {
+			if err := victim.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	victim.Wait() // killed: the error is no news
+	if len(revoked) < 60 {
+		t.Fatalf("the victim revoked only %d credentials", len(revoked))
+	}
+
+	w, err := fixture.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Store.Close()
+	onFeed := map[string]api.CredentialState{}
+	for after := int64(0); after < w.Feed.Head(); {
+		events, err := w.Feed.Read(t.Context(), after, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if after = e.Seq; e.Credential != nil {
+				onFeed[e.Credential.ID] = e.Credential.State
+			}
+		}
+	}
+	der, err := w.CRL.Current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := x509.ParseRevocationList(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	onList := map[string]bool{}
+	for _, e := range list.RevokedCertificateEntries {
+		onList[e.SerialNumber.Text(16)] = true
+	}
+	for id, serial := range revoked {
+		c, err := w.Life.Credential(t.Context(), id)
+		if err != nil || c.State != api.Revoked || onFeed[id] != api.Revoked || !onList[serial] {
+			t.Errorf("credential %s: %s, %v; on the feed %s, on the CRL %v", id, c.State, err, onFeed[id], onList[serial])
+		}
+		_, err = w.Provision(t.Context(), fixture.Session, c.ICCID, 1)
+		fixture.Refused(t, err, api.CodeReenrolment)
+	}
+}
+
+func BenchmarkProvision(b *testing.B) {
+	for _, fleet := range []string{"meters", "locks"} {
+		b.Run(fleet, func(b *testing.B) {
+			w := fixture.New(b)
+			iccids, err := w.Import(b.Context(), fleet, b.N)
+			if err != nil {
+				b.Fatal(err)
+			}
+			work := make(chan string)
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for range 64 {
+				wg.Go(func() {
+					for iccid := range work {
+						if _, err := w.Provision(b.Context(), fixture.Session, iccid, 0); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			for _, iccid := range iccids {
+				work <- iccid
+			}
+			close(work)
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "SIMs/s")
+		})
+	}
+}
