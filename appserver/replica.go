@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
@@ -109,22 +108,21 @@ func (r *replica) forget(now time.Time) {
 // size is the number of events that tell the whole state.
 func (r *replica) size() int { return len(r.sims) + len(r.byID) }
 
-// events tells the whole state, SIMs before their credentials. What handshakes do not
-// need, such as the certificate itself, is left out.
-func (r *replica) events(yield func(*api.Event) bool) {
+// entries tells the whole state, SIMs before their credentials.
+func (r *replica) entries(yield func(entry) bool) {
 	for _, s := range r.sims {
-		if !yield(&api.Event{Seq: r.seq, SIM: &api.SIM{ICCID: s.iccid, Fleet: s.fleet, State: s.state}}) {
+		if !yield(entry{ICCID: s.iccid, Fleet: s.fleet, State: string(s.state)}) {
 			return
 		}
 		for _, c := range s.credentials {
-			told := api.Credential{
-				ID: c.Credential, ICCID: c.ICCID, Fleet: c.Fleet, Type: c.kind, State: c.state,
+			e := entry{
+				ICCID: c.ICCID, Fleet: c.Fleet, State: string(c.state), ID: c.Credential, Type: c.kind,
 				Identity: c.psk, Confirmation: c.confirmation, NotAfter: c.NotAfter,
 			}
 			if c.print != (Fingerprint{}) {
-				told.Fingerprint = bytes.Clone(c.print[:])
+				e.Fingerprint = c.print[:]
 			}
-			if !yield(&api.Event{Seq: r.seq, Credential: &told}) {
+			if !yield(e) {
 				return
 			}
 		}
