@@ -112,17 +112,25 @@ func TestICCIDsSurviveTheirFile(t *testing.T) {
 	}
 }
 
-func TestCardsAreOpenedByTheSchemeOfTheirURI(t *testing.T) {
-	var rest string
-	Register("cardtest", func(_ context.Context, r string) (Conn, error) {
-		rest = r
-		if r == "gone" {
+// named is a card that knows what it was opened by.
+type named struct {
+	answers
+	rest string
+}
+
+func init() {
+	Register("cardtest", func(_ context.Context, rest string) (Conn, error) {
+		if rest == "gone" {
 			return nil, errors.New("no such card")
 		}
-		return &answers{}, nil
+		return &named{rest: rest}, nil
 	})
-	if _, err := Open(t.Context(), "cardtest:a:b"); err != nil || rest != "a:b" {
-		t.Errorf("%q, %v", rest, err)
+}
+
+func TestCardsAreOpenedByTheSchemeOfTheirURI(t *testing.T) {
+	c, err := Open(t.Context(), "cardtest:a:b")
+	if err != nil || c.(*named).rest != "a:b" {
+		t.Errorf("%v, %v", c, err)
 	}
 	for uri, want := range map[string]string{
 		"cardtest:gone": "no such card", "other:x": "cardtest:…", "file": "no scheme", "": "no scheme", ":x": "no scheme",
