@@ -113,11 +113,11 @@ func (a *Adapter) writeFiles(ctx context.Context, cas bool) (changed bool, err e
 	a.mu.Unlock()
 	changed, err = a.writeAccess(barred)
 	if cas {
-		new, failed := a.writeCAs(ctx)
-		changed, err = changed || new, errors.Join(err, failed)
+		written, failed := a.writeCAs(ctx)
+		changed, err = changed || written, errors.Join(err, failed)
 	}
-	new, failed := a.writeCRL(ctx)
-	return changed || new, errors.Join(err, failed)
+	written, failed := a.writeCRL(ctx)
+	return changed || written, errors.Join(err, failed)
 }
 
 // Run prepares the files and keeps the broker in step until ctx ends, whose cause it
