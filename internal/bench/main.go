@@ -22,8 +22,9 @@ import (
 
 func main() {
 	write := flag.String("write", "", "also write the table to this Markdown file")
+	only := flag.String("only", "", "measure only what has this in its name")
 	flag.Parse()
-	if err := run(*write); err != nil {
+	if err := run(*write, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -38,7 +39,7 @@ type measurement struct {
 	run  func(context.Context, *rig.Rig, string) ([]row, error)
 }
 
-func run(write string) error {
+func run(write, only string) error {
 	dir, err := os.MkdirTemp("", "simroot-bench-")
 	if err != nil {
 		return err
@@ -52,6 +53,9 @@ func run(write string) error {
 		{"onboardings per second", onboardingRate},
 		{"revocation", revocationTime},
 	} {
+		if !strings.Contains(m.name, only) {
+			continue
+		}
 		fmt.Fprintf(os.Stderr, "measuring: %s\n", m.name)
 		more, err := onRig(filepath.Join(dir, strings.ReplaceAll(m.name, " ", "-")), m.run)
 		if err != nil {
