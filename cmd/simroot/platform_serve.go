@@ -50,3 +50,26 @@ once. Clients need the trust anchor, DIR/ca.pem.`,
 	}
 	return c
 }
+
+func newAdminToken() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "admin-token --data DIR",
+		Short: "Make another admin token with the platform's folder in hand",
+		Long: `Makes an admin token when all others have expired or are lost. It needs the
+platform's folder, and the platform must not be running.`,
+		Args: cobra.NoArgs,
+	}
+	data := c.Flags().String("data", "", "the platform's folder")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *data == "" {
+			return wrongUsage("which data? Give --data DIR")
+		}
+		token, err := platform.NewAdminToken(*data, platform.Options{})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.OutOrStdout(), token)
+		return err
+	}
+	return c
+}

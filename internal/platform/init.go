@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/ca"
 	"github.com/simroot/simroot/internal/platform/envelope"
 	"github.com/simroot/simroot/internal/platform/registry"
+	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/store/sqlite"
 	"github.com/simroot/simroot/internal/platform/token"
 )
@@ -47,6 +49,23 @@ func claim(dir string) error {
 	return os.Chmod(dir, 0o700)
 }
 
+// NewAdminToken makes another admin token with the platform's folder in hand: for an
+// operator whose tokens have all expired or are lost. No other process may serve the
+// platform meanwhile.
+func NewAdminToken(dir string, o Options) (secret string, err error) {
+	p, err := Open(dir, o)
+	if err != nil {
+		return "", err
+	}
+	secret, err = createAdmin(p.store, p.options.Clock, "admin made in the folder")
+	return secret, errors.Join(err, p.Close())
+}
+
+func createAdmin(rows store.Store, clock func() time.Time, name string) (secret string, err error) {
+	created, err := token.New(rows, clock).Create(context.Background(), "folder", api.TokenRequest{Name: name, Role: api.RoleAdmin})
+	return created.Secret, err
+}
+
 func initialize(dir folder, o Options) (secret string, err error) {
 	if err := os.Mkdir(dir.keys(), 0o700); err != nil {
 		return "", err
@@ -70,15 +89,14 @@ func initialize(dir folder, o Options) (secret string, err error) {
 	if _, err := openServerCertificate(dir, authority, o); err != nil {
 		return "", err
 	}
-	ctx := context.Background()
-	rows, err := sqlite.Open(ctx, dir.database())
+	rows, err := sqlite.Open(context.Background(), dir.database())
 	if err != nil {
 		return "", err
 	}
-	created, err := token.New(rows, o.Clock).Create(ctx, "initialisation", api.TokenRequest{Name: "first admin", Role: api.RoleAdmin})
+	secret, err = createAdmin(rows, o.Clock, "first admin")
 	if err := errors.Join(err, rows.Close()); err != nil {
 		return "", err
 	}
 	// From here on the platform is complete: see Initialized.
-	return created.Secret, replace(dir.anchors(), authority.Anchors())
+	return secret, replace(dir.anchors(), authority.Anchors())
 }

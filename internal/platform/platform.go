@@ -130,7 +130,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, secrets *enve
 		Feed:        changes,
 		Relay:       relay.New(relay.Options{Registry: sims, Life: p.life, Root: authority.Root(), Clock: clock}),
 		Tokens:      token.New(p.store, clock),
-		Audit:       audit.New(p.store),
+		Audit:       audit.New(p.store, clock),
 		Health:      p.health,
 	}, p.options.Log)
 	return err

@@ -6,8 +6,10 @@ package audit
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/clock"
 	"github.com/simroot/simroot/internal/platform/page"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
@@ -25,11 +27,21 @@ func Append(tx store.Tx, e api.AuditEntry) error {
 	return err
 }
 
-// Log reads the entries.
-type Log struct{ store store.Store }
+// Log reads the entries, and adds those that go with no change.
+type Log struct {
+	store store.Store
+	now   func() time.Time
+}
 
-// New returns the log of a store.
-func New(s store.Store) *Log { return &Log{store: s} }
+// New returns the log of a store. A nil clock means time.Now.
+func New(s store.Store, now func() time.Time) *Log { return &Log{store: s, now: clock.Of(now)} }
+
+// Record adds an entry for something that changes no state, such as a certificate or a
+// secret that leaves the platform. It is on disk when Record returns.
+func (l *Log) Record(ctx context.Context, e api.AuditEntry) error {
+	e.Time = l.now().UTC()
+	return l.store.Update(ctx, func(tx store.Tx) error { return Append(tx, e) })
+}
 
 // List returns entries in the order in which they were made. After is the sequence
 // number of the last entry of the page before, or empty.

@@ -60,7 +60,7 @@ func TestACertificateGoesThroughItsLife(t *testing.T) {
 	if got, want := strings.Join(states, ", "), "SIM imported, SIM seen, requested, keyed, issued, delivered, SIM provisioned, active"; got != want {
 		t.Errorf("the feed says %s, want %s", got, want)
 	}
-	entries, err := audit.New(w.Store).List(t.Context(), "", 100)
+	entries, err := audit.New(w.Store, nil).List(t.Context(), "", 100)
 	if err != nil || len(entries.Items) != 3+8 { // three fleets; a batch for its SIM, and one for each other event
 		t.Errorf("%d audit entries, %v", len(entries.Items), err)
 	}

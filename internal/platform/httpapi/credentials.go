@@ -72,5 +72,9 @@ func (s *Server) sealedSecret(ctx context.Context, id string) (api.SealedSecret,
 	}
 	defer clear(secret)
 	sealed, err := api.Seal(key, id, secret)
+	if err != nil {
+		return api.SealedSecret{}, err
+	}
+	err = s.services.Audit.Record(ctx, api.AuditEntry{Actor: actor(ctx), Action: "secret.handed-out", Subject: id})
 	return api.SealedSecret{Sealed: sealed}, err
 }

@@ -280,6 +280,8 @@ func (f fakeTokens) Withdraw(_ context.Context, actor, id string) error { return
 
 type fakeAudit struct{ *fake }
 
+func (f fakeAudit) Record(context.Context, api.AuditEntry) error { return f.err }
+
 func (f fakeAudit) List(context.Context, string, int) (api.Page[api.AuditEntry], error) {
 	return api.Page[api.AuditEntry]{}, f.err
 }

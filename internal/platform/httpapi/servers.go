@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"net/netip"
 	"regexp"
+	"strings"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/ca"
@@ -20,7 +22,7 @@ var dnsName = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z
 const maxDNSName = 253
 
 // serverCertificate has a request for a server's certificate signed, if it is one.
-func (s *Server) serverCertificate(r api.ServerRequest) (api.ServerCertificate, error) {
+func (s *Server) serverCertificate(ctx context.Context, r api.ServerRequest) (api.ServerCertificate, error) {
 	for i, name := range r.Names {
 		if _, err := netip.ParseAddr(name); err != nil && (len(name) > maxDNSName || !dnsName.MatchString(name)) {
 			return api.ServerCertificate{}, refuse.BadRequest("body.names[%d]: %q is neither a DNS name nor an IP address", i, name)
@@ -41,6 +43,15 @@ func (s *Server) serverCertificate(r api.ServerRequest) (api.ServerCertificate, 
 		return api.ServerCertificate{}, refuse.BadRequest("body.names: no good certificate can be made for them: %v", err)
 	}
 	if err != nil {
+		return api.ServerCertificate{}, err
+	}
+	certificate, err := x509.ParseCertificate(leaf)
+	if err != nil {
+		return api.ServerCertificate{}, err
+	}
+	if err := s.services.Audit.Record(ctx, api.AuditEntry{
+		Actor: actor(ctx), Action: "server.certified", Subject: strings.Join(r.Names, " "), After: certificate.SerialNumber.Text(16),
+	}); err != nil {
 		return api.ServerCertificate{}, err
 	}
 	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf})

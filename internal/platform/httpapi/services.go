@@ -97,5 +97,8 @@ type Tokens interface {
 
 // Audit is the record of who changed what.
 type Audit interface {
+	// Record adds an entry for something that changes no state: a certificate or a
+	// secret that leaves the platform.
+	Record(ctx context.Context, e api.AuditEntry) error
 	List(ctx context.Context, after string, limit int) (api.Page[api.AuditEntry], error)
 }

@@ -49,6 +49,6 @@ func (s *Server) addTrust() {
 		Summary:     "Issue an application server's certificate",
 		Description: "Issues a TLS server certificate for the given names. Of the PKCS#10 request only the key and the proof of possession count.",
 	}, admins, func(ctx context.Context, in *with[api.ServerRequest]) (*with[api.ServerCertificate], error) {
-		return answer(s.serverCertificate(in.Body))
+		return answer(s.serverCertificate(ctx, in.Body))
 	})
 }
