@@ -70,18 +70,26 @@ var words = map[SW]string{
 
 // Error gives the code and its meaning.
 func (s SW) Error() string {
-	if text, ok := words[s]; ok {
-		return fmt.Sprintf("card answered %04X: %s", uint16(s), text)
-	}
-	switch s >> 8 {
-	case 0x61:
-		return fmt.Sprintf("card answered %04X: more data waits", uint16(s))
-	case 0x6C:
-		return fmt.Sprintf("card answered %04X: wrong Le, %d is right", uint16(s), expected(byte(s)))
-	case 0x91:
-		return fmt.Sprintf("card answered %04X: done, a proactive command waits", uint16(s))
+	if meaning := s.Meaning(); meaning != "" {
+		return fmt.Sprintf("card answered %04X: %s", uint16(s), meaning)
 	}
 	return fmt.Sprintf("card answered %04X", uint16(s))
+}
+
+// Meaning says in words what a status word means, "" if it is none that the package knows.
+func (s SW) Meaning() string {
+	if text, ok := words[s]; ok {
+		return text
+	}
+	switch s >> 8 {
+	case 0x61, 0x9F:
+		return "more data waits"
+	case 0x6C:
+		return fmt.Sprintf("wrong Le, %d is right", expected(byte(s)))
+	case 0x91:
+		return "done, a proactive command waits"
+	}
+	return ""
 }
 
 // Succeeded tells whether the command was carried out: 9000, 91xx (a proactive command
