@@ -47,7 +47,12 @@ func New(s State, iccid [10]byte, commit func(State) error) *Applet {
 }
 
 // AIDs lists the names under which the applet is selected.
-func (a *Applet) AIDs() [][]byte { return iotsafe.AIDs }
+func (a *Applet) AIDs() [][]byte {
+	if len(a.state.AIDs) > 0 {
+		return a.state.AIDs
+	}
+	return iotsafe.AIDs
+}
 
 // Select ends all sessions of channel ch.
 func (a *Applet) Select(ch int) (fci []byte, sw apdu.SW) {
@@ -83,6 +88,9 @@ func (a *Applet) State() State { return a.state.persistent() }
 func (a *Applet) Process(ch int, c apdu.Command) apdu.Response {
 	if apdu.Secured(c.CLA) {
 		return refuse(apdu.SecureMessagingNot)
+	}
+	if !a.state.Capabilities.HasInstruction(c.INS) {
+		return refuse(apdu.InstructionNot)
 	}
 	switch c.INS {
 	case insGetData:

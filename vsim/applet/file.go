@@ -23,14 +23,15 @@ func (a *Applet) readFile(ch int, c apdu.Command) apdu.Response {
 		case !file.Object.Active || file.Object.Access&iotsafe.Readable == 0:
 			return refuse(apdu.ConditionsNot)
 		}
+		content := file.readable()
 		offset := int(c.P1)<<8 | int(c.P2)
-		if offset > len(file.Content) {
+		if offset > len(content) {
 			return refuse(apdu.WrongP1P2)
 		}
-		n := min(len(file.Content)-offset, maxFileBlock)
+		n := min(len(content)-offset, maxFileBlock)
 		if c.Le > 0 {
 			n = min(n, c.Le)
 		}
-		return answer(file.Content[offset : offset+n : offset+n])
+		return answer(content[offset : offset+n : offset+n])
 	}, t.ref)
 }

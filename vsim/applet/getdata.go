@@ -66,7 +66,7 @@ func (a *Applet) info() iotsafe.Info {
 		i.Hashes = iotsafe.SHA256 | iotsafe.SHA384 | iotsafe.SHA512
 		i.Signatures = iotsafe.ECDSA
 	}
-	return i
+	return a.state.Capabilities.limit(i)
 }
 
 // parts is the list of objects, cut between objects into what answers carry. It is made

@@ -71,6 +71,9 @@ func (s *State) create(o iotsafe.Object) apdu.SW {
 
 // holds tells whether this applet can keep objects of such a kind and type.
 func (s *State) holds(o iotsafe.Object) apdu.SW {
+	if o.Kind != iotsafe.File && !s.Capabilities.HasKeyType(o.KeyType) {
+		return apdu.FunctionNotSupported
+	}
 	switch o.Kind {
 	case iotsafe.PrivateKey, iotsafe.PublicKey:
 		if s.Type == 2 {

@@ -65,6 +65,9 @@ func (a *Applet) signInit(ch int, c apdu.Command) apdu.Response {
 		if sw := p.check(); sw != apdu.OK {
 			return refuse(sw)
 		}
+		if can := a.state.Capabilities; !can.HasSignature(p.algorithm) || p.mode != iotsafe.PadAndSign && !can.HasHash(p.hash) {
+			return refuse(apdu.ConditionsNot)
+		}
 		if len(a.sessions) >= MaxSessions {
 			return refuse(apdu.RemoteAdminTouched)
 		}
@@ -168,7 +171,7 @@ func (a *Applet) signUpdate(ch int, c apdu.Command) apdu.Response {
 		if err != nil {
 			return refuse(apdu.Unknown)
 		}
-		return answer(signatureData(c.CLA, signature))
+		return answer(a.signatureData(c.CLA, signature))
 	}, s.key)
 }
 
@@ -228,11 +231,12 @@ func sign(key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
 }
 
 // signatureData is tag 33. Its length has two bytes, but clients that use the
-// interindustry class, and only those, expect one.
-func signatureData(cla byte, signature []byte) []byte {
+// interindustry class, and only those, expect one; a profile may settle for one form.
+func (a *Applet) signatureData(cla byte, signature []byte) []byte {
+	form := a.state.SignatureLength
 	data := make([]byte, 0, 3+len(signature))
 	data = append(data, iotsafe.TagSignature)
-	if cla&0x80 != 0 {
+	if form == TwoByteLength || form == AutoLength && cla&0x80 != 0 {
 		data = append(data, 0x00)
 	}
 	data = append(data, byte(len(signature)))

@@ -31,8 +31,28 @@ type State struct {
 	// Identifier is the applet's proprietary identifier (tag 11), drawn at random.
 	Identifier [32]byte
 
+	// AIDs are the names under which it is selected; none: all of [iotsafe.AIDs].
+	AIDs [][]byte `json:",omitempty"`
+
+	// SignatureLength is the form of tag 33 in answers.
+	SignatureLength SignatureLength `json:",omitempty"`
+
 	Objects []Container
+
+	// Capabilities limit the applet to what the card below it can do. They belong to
+	// the card, which says so anew at each start, and are not kept.
+	Capabilities *Capabilities `json:"-"`
 }
+
+// SignatureLength says how many bytes the length of a signature has (tag 33).
+type SignatureLength byte
+
+// The forms of tag 33 that cards in the field have, and clients want.
+const (
+	AutoLength    SignatureLength = 0 // one byte for the interindustry class, else two: right for all known clients
+	OneByteLength SignatureLength = 1
+	TwoByteLength SignatureLength = 2
+)
 
 // Container is one object of the store.
 type Container struct {
@@ -45,6 +65,10 @@ type Container struct {
 	//
 	// It is never changed in place, so that copies of a State may share it.
 	Content []byte
+
+	// Padded makes a file look filled to its capacity: zeros follow its content. Some
+	// clients read a fixed number of bytes and fail where a file ends.
+	Padded bool
 }
 
 // NewState makes the state of a new applet of the given type (1 or 2) with empty,
@@ -145,13 +169,22 @@ func (c *Container) volatile() bool {
 		(c.Object.Kind == iotsafe.PrivateKey || c.Object.Kind == iotsafe.PublicKey)
 }
 
-// describe is the object as GET DATA shows it: the size of a file is that of its content.
+// describe is the object as GET DATA shows it: the size of a file is that of its content,
+// and its capacity if it is padded.
 func (c *Container) describe() iotsafe.Object {
 	o := c.Object
-	if o.Kind == iotsafe.File {
+	if o.Kind == iotsafe.File && (!c.Padded || !c.filled()) {
 		o.Size = len(c.Content)
 	}
 	return o
+}
+
+// readable is what READ FILE shows of a file.
+func (c *Container) readable() []byte {
+	if !c.Padded || len(c.Content) == 0 || len(c.Content) >= c.Object.Size {
+		return c.Content
+	}
+	return append(slices.Clip(c.Content), make([]byte, c.Object.Size-len(c.Content))...)
 }
 
 // room is how much of [MaxBytes] an object takes.
@@ -210,11 +243,12 @@ func (c Container) GoString() string { return c.String() }
 type storedContainer struct {
 	Description []byte `json:"description"`
 	Content     []byte `json:"content,omitempty"`
+	Padded      bool   `json:"padded,omitempty"`
 }
 
 // MarshalJSON writes the container, with its content, for the card's image.
 func (c Container) MarshalJSON() ([]byte, error) {
-	return json.Marshal(storedContainer{Description: c.Object.Append(nil), Content: c.Content})
+	return json.Marshal(storedContainer{Description: c.Object.Append(nil), Content: c.Content, Padded: c.Padded})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -230,6 +264,6 @@ func (c *Container) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	*c = Container{Object: o, Content: stored.Content}
+	*c = Container{Object: o, Content: stored.Content, Padded: stored.Padded}
 	return nil
 }
