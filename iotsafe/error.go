@@ -48,6 +48,10 @@ func (e *Error) hint() string {
 		return "try again when it has ended"
 	case apdu.RemoteAdminTouched:
 		return "read its description again, then repeat the command"
+	case apdu.SignatureMismatch:
+		return "what was signed is not this, or not by this key"
+	case apdu.NoSpace:
+		return "the text is longer than the applet takes at once; its services say how long that is"
 	case apdu.InstructionNot:
 		return "this applet does not offer the command; its application information says what it does"
 	case apdu.ChannelNotSupported:
@@ -63,6 +67,16 @@ func (e *Error) missing() string {
 		return "the key is not generated, not activated, or not meant for signatures; provision the SIM first"
 	case e.Op == opGenerate:
 		return "both halves of the key pair must allow key generation, be in no session, and the public half be readable"
+	case e.Op == opVerify:
+		return "the key is empty, or not meant for this signature scheme; put a public key into the container first"
+	case e.Op == opPut:
+		return "the container may not be updated; use one whose access condition allows it"
+	case e.Op == opAgree:
+		return "the private key is not generated, the peer's public key is not put, or one of them is not meant for key agreement"
+	case e.Op == opDerive:
+		return "the secret is not put, not activated, or not meant for this derivation; provision the SIM first"
+	case e.Op == opEncrypt, e.Op == opDecrypt:
+		return "the key is not there yet, not activated, or not meant for this cipher; provision the SIM first"
 	case e.Kind == File, e.Kind == PublicKey:
 		return "it is empty, not activated, or not readable; provision the SIM first"
 	}
@@ -87,6 +101,14 @@ const (
 	opRead     = "read"
 	opGenerate = "generate a key pair in"
 	opSign     = "sign with"
+	opVerify   = "verify with"
+	opPut      = "put a public key into"
+	opAgree    = "agree on a secret with"
+	opDerive   = "derive from"
+	opServices = "ask for the services beyond IoT.05"
+	opHash     = "hash"
+	opEncrypt  = "encipher with"
+	opDecrypt  = "decipher with"
 )
 
 // Changed tells whether err says that remote administration is changing (6984) or has

@@ -1,6 +1,9 @@
 package iotsafe
 
 import (
+	"crypto"
+	_ "crypto/sha256" // SHA-256
+	_ "crypto/sha512" // SHA-384 and SHA-512
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -158,6 +161,10 @@ const (
 	BrainpoolP256Persist  KeyType = 0x23
 	BrainpoolP256Volatile KeyType = 0x24
 	HMACSecret            KeyType = 0xA0
+
+	// simroot's own, far from what the GSMA (up to A0) and Thales (43, B0) have given out.
+	AES128Secret KeyType = 0xF1
+	AES256Secret KeyType = 0xF2
 )
 
 // Usage is the specific usage of a key (tag 4E) or of a file (tag 21).
@@ -180,6 +187,10 @@ const (
 	KeyGeneration Function = 0x02
 	KeyAgreement  Function = 0x04
 	KeyDerivation Function = 0x08
+
+	// Encryption is simroot's own: the key enciphers and deciphers. It is told of keys
+	// only; what the applet as a whole offers of it, [Services] tells.
+	Encryption Function = 0x80
 )
 
 // Hash is a mask of hash algorithms (tag 91, two bytes), or one of them.
@@ -191,6 +202,19 @@ const (
 	SHA384 Hash = 0x0002
 	SHA512 Hash = 0x0004
 )
+
+// Func is the hash function in Go, or 0 if h is not exactly one that is known.
+func (h Hash) Func() crypto.Hash {
+	switch h {
+	case SHA256:
+		return crypto.SHA256
+	case SHA384:
+		return crypto.SHA384
+	case SHA512:
+		return crypto.SHA512
+	}
+	return 0
+}
 
 // SignatureAlgorithm is a mask of signature algorithms (tag 92), or one of them.
 type SignatureAlgorithm byte
@@ -224,6 +248,24 @@ const (
 	PadAndSign Mode = 0x03
 )
 
+// Cipher is a mask of ciphers (tag A3), or one of them. These are simroot's own; see
+// docs/applet.md.
+type Cipher byte
+
+// Ciphers. Those with AES are the ones of RFC 5116: a nonce of [NonceSize] bytes, a tag
+// of [CipherTagSize].
+const (
+	AESGCM  Cipher = 0x01
+	AESCCM  Cipher = 0x02
+	RSAOAEP Cipher = 0x04 // the same hash for the label and for MGF1
+)
+
+// Sizes of what encryption adds in front and behind, in bytes.
+const (
+	NonceSize     = 12
+	CipherTagSize = 16
+)
+
 // Tags of attributes and command fields (one byte each; see also [Kind]).
 const (
 	TagFileSize     byte = 0x20
@@ -240,8 +282,19 @@ const (
 	TagSignatures   byte = 0x92
 	TagDerivations  byte = 0x94
 	TagMode         byte = 0xA1
+	TagLastBlock    byte = 0x9A
 	TagFullText     byte = 0x9B
+	TagIntermediate byte = 0x9C // state of the hash before the last block
+	TagHashed       byte = 0x9D // bytes hashed before the last block
 	TagDigest       byte = 0x9E
+	TagSecret       byte = 0xD1
+	TagSeed         byte = 0xD2 // label and seed
+	TagLength       byte = 0xD3
+	TagOtherSecret  byte = 0xD4
+	TagSalt         byte = 0xD5
+
+	TagCiphers    byte = 0xA3 // simroot's own
+	TagAdditional byte = 0xD6 // simroot's own: additional data, or label of OAEP
 )
 
 // Object is one entry of the applet's store as GET DATA describes it. Fields that do not

@@ -199,7 +199,7 @@ func FuzzParseSignature(f *testing.F) {
 	f.Add(append([]byte{0x33, 0x00, 0x40}, make([]byte, 64)...))
 	f.Add([]byte{0x33, 0x08, 0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, err := parseSignature(b); err == nil && len(s) != 64 {
+		if s, err := parseSignature(b, signatureSize); err == nil && len(s) != 64 {
 			t.Fatalf("% X was read as % X", b, s)
 		}
 	})

@@ -55,7 +55,7 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 	default:
 		return nil, fmt.Errorf("iotsafe: sign: hash function %s: want SHA-256, SHA-384 or SHA-512", h)
 	}
-	raw, generation, err := s.applet.sign(s.ctx, s.private, digest)
+	raw, generation, err := s.applet.sign(s.ctx, s.private, ECDSAWithSHA256, digest)
 	if err != nil {
 		return nil, err
 	}
