@@ -14,6 +14,7 @@ import (
 	"github.com/simroot/simroot/device"
 	"github.com/simroot/simroot/internal/issuer"
 	"github.com/simroot/simroot/vsim"
+	"github.com/simroot/simroot/vsim/modem"
 	"github.com/simroot/simroot/vsim/reader"
 )
 
@@ -93,16 +94,45 @@ func profileName(profile string, kind int) (string, error) {
 
 func newCardRun() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "run FILE (--reader [HOST:PORT] | --listen HOST:PORT)",
-		Short: "Run a virtual SIM as a card in a virtual PC/SC reader, or on a TCP port",
-		Args:  cobra.RangeArgs(1, 2),
+		Use:   "run FILE (--reader [HOST:PORT] | --modem LINK [--personality NAME] | --listen HOST:PORT)",
+		Short: "Run a virtual SIM as a card in a virtual PC/SC reader, in a virtual modem, or on a TCP port",
+		Long: `Runs a virtual SIM until it is told to stop, and puts it
+
+  --reader   into vpcd's virtual PC/SC reader
+  --modem    into a virtual AT modem, which programs open at LINK
+  --listen   on a TCP port, for tcp: card URIs
+
+Real modems have their peculiarities; --personality gives the virtual one those of a
+kind of them. --personality list tells which there are.`,
+		Args: cobra.RangeArgs(0, 2),
 	}
 	vpcd := c.Flags().String("reader", "", "put the SIM into vpcd's virtual reader at HOST:PORT")
 	c.Flags().Lookup("reader").NoOptDefVal = reader.DefaultAddress
 	listen := c.Flags().String("listen", "", "serve the SIM to tcp: clients on HOST:PORT")
+	link := c.Flags().String("modem", "", "put the SIM into a modem; LINK is to be its device")
+	personality := c.Flags().String("personality", "", "what the modem does otherwise than specified; list tells the names")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if (*vpcd == "") == (*listen == "") {
-			return wrongUsage("want either --reader or --listen HOST:PORT")
+		if *personality == "list" {
+			return listPersonalities(c)
+		}
+		kind, err := modem.Lookup(*personality)
+		if err != nil {
+			return usageError{err}
+		}
+		if len(args) == 0 {
+			return wrongUsage("want the image FILE of a virtual SIM")
+		}
+		places := 0
+		for _, place := range []string{*vpcd, *listen, *link} {
+			if place != "" {
+				places++
+			}
+		}
+		if places != 1 {
+			return wrongUsage("want one of --reader, --modem LINK and --listen HOST:PORT")
+		}
+		if *personality != "" && *link == "" {
+			return wrongUsage("--personality is of a modem: it goes with --modem LINK")
 		}
 		if len(args) == 2 { // the value of --reader is optional, and then stands apart
 			if *vpcd == "" {
@@ -113,6 +143,12 @@ func newCardRun() *cobra.Command {
 		sim, err := vsim.Open(args[0])
 		if err != nil {
 			return err
+		}
+		if *link != "" {
+			told := func(device string) {
+				fmt.Fprintf(c.OutOrStdout(), "SIM of %s is in the modem at %s (%s), personality %s\n", args[0], *link, device, kind.Name)
+			}
+			return errors.Join(untilTold(c, modem.Run(c.Context(), *link, sim, kind, told)), sim.Close())
 		}
 		if *vpcd != "" {
 			fmt.Fprintf(c.OutOrStdout(), "SIM of %s goes into the reader at %s\n", args[0], *vpcd)
@@ -126,6 +162,15 @@ func newCardRun() *cobra.Command {
 		return errors.Join(untilTold(c, tcp.Serve(c.Context(), l, sim)), sim.Close())
 	}
 	return c
+}
+
+// listPersonalities tells what kinds of modems there are.
+func listPersonalities(c *cobra.Command) error {
+	var rows [][]string
+	for _, p := range modem.Personalities() {
+		rows = append(rows, []string{p.Name, p.Text, p.Source})
+	}
+	return table(c.OutOrStdout(), "NAME BEHAVIOUR SOURCE", rows)
 }
 
 // untilTold forgives an error that comes from being told to stop.
