@@ -21,7 +21,7 @@ type cardFlags struct{ uri, aid string }
 
 func addCard(c *cobra.Command) *cardFlags {
 	var f cardFlags
-	c.Flags().StringVar(&f.uri, "card", "", "the SIM: vsim:FILE, pcsc:, pcsc:READER NAME or tcp:HOST:PORT")
+	c.Flags().StringVar(&f.uri, "card", "", "the SIM: vsim:FILE, pcsc:, pcsc:READER NAME, modem:PORT[?baud=N] or tcp:HOST:PORT")
 	c.Flags().StringVar(&f.aid, "aid", "", "look for the applet under this AID only, hexadecimal")
 	return &f
 }

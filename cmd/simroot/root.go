@@ -10,6 +10,7 @@ import (
 	"github.com/simroot/simroot/iotsafe"
 
 	// The kinds of cards that --card takes.
+	_ "github.com/simroot/simroot/card/modem"
 	"github.com/simroot/simroot/card/pcsc"
 	_ "github.com/simroot/simroot/card/tcp"
 	_ "github.com/simroot/simroot/vsim"
