@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"net/netip"
@@ -45,12 +47,9 @@ func (s *Server) serverCertificate(ctx context.Context, r api.ServerRequest) (ap
 	if err != nil {
 		return api.ServerCertificate{}, err
 	}
-	certificate, err := x509.ParseCertificate(leaf)
-	if err != nil {
-		return api.ServerCertificate{}, err
-	}
+	fingerprint := sha256.Sum256(leaf)
 	if err := s.services.Audit.Record(ctx, api.AuditEntry{
-		Actor: actor(ctx), Action: "server.certified", Subject: strings.Join(r.Names, " "), After: certificate.SerialNumber.Text(16),
+		Actor: actor(ctx), Action: "server.certified", Subject: strings.Join(r.Names, " "), After: hex.EncodeToString(fingerprint[:]),
 	}); err != nil {
 		return api.ServerCertificate{}, err
 	}
