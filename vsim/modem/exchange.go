@@ -3,6 +3,7 @@ package modem
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/simroot/simroot/apdu"
 	"github.com/simroot/simroot/card"
@@ -50,6 +51,9 @@ func (m *Modem) pass(ctx context.Context, command []byte) ([]byte, error) {
 	if err != nil {
 		return m.card.Transmit(ctx, command)
 	}
+	if m.refuses(c) {
+		return nil, plainError
+	}
 	if m.personality.DropsLe && len(c.Data) > 0 && c.Le > 0 {
 		c.Le = 0
 		command = command[:len(command)-1]
@@ -62,6 +66,12 @@ func (m *Modem) pass(ctx context.Context, command []byte) ([]byte, error) {
 		return nil, err
 	}
 	return r.Bytes(), nil
+}
+
+// refuses tells whether the modem keeps a command from the card.
+func (m *Modem) refuses(c apdu.Command) bool {
+	return m.personality.RefusesLe && len(c.Data) > 0 && c.Le > 0 ||
+		slices.Contains(m.personality.RefusesCommands, c.INS)
 }
 
 // selectsApplication tells whether an APDU is SELECT by AID.

@@ -1,6 +1,7 @@
 package modem
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/simroot/simroot/apdu"
@@ -9,43 +10,40 @@ import (
 
 // What the modem calls itself. The IMEI is of the range for test equipment.
 const (
-	manufacturer = "simroot"
-	model        = "virtual modem"
-	revision     = "1"
-	imei         = "001017000000003"
+	revision = "1"
+	imei     = "001017000000003"
 )
+
+func maker(m *Modem) string { return cmp.Or(m.personality.Maker, "simroot") }
+func model(m *Modem) string { return cmp.Or(m.personality.Model, "virtual modem") }
 
 func init() {
 	register(map[string]command{
-		"+CGMI":  {run: says(manufacturer)},
+		"+CGMI":  {run: says(maker)},
 		"+CGMM":  {run: says(model)},
-		"+CGMR":  {run: says(revision)},
-		"+GMI":   {run: says(manufacturer)},
+		"+CGMR":  {run: says(func(*Modem) string { return revision })},
+		"+GMI":   {run: says(maker)},
 		"+GMM":   {run: says(model)},
-		"+GMR":   {run: says(revision)},
-		"+CGSN":  {run: says(imei)},
-		"+GSN":   {run: says(imei)},
+		"+GMR":   {run: says(func(*Modem) string { return revision })},
+		"+CGSN":  {run: says(func(*Modem) string { return imei })},
+		"+GSN":   {run: says(func(*Modem) string { return imei })},
 		"+CIMI":  {run: subscriber},
 		"+CCID":  {run: cardNumber("+CCID: ")},
 		"+ICCID": {run: cardNumber("+ICCID: ")},
 	})
 }
 
-func identify(*Modem, context.Context, call) (string, error) {
-	return manufacturer + "\r\n" + model + "\r\nRevision: " + revision, nil
+func identify(m *Modem, _ context.Context, _ call) (string, error) {
+	return maker(m) + "\r\n" + model(m) + "\r\nRevision: " + revision, nil
 }
 
-// says makes a command that answers one fixed line. +CGSN may ask for the IMEI by
-// number, 1 being the default and 0 the serial number (TS 27.007, 5.4).
-func says(text string) func(*Modem, context.Context, call) (string, error) {
-	return func(_ *Modem, _ context.Context, c call) (string, error) {
-		if c.form == read {
+// says makes a command that answers one line.
+func says(text func(*Modem) string) func(*Modem, context.Context, call) (string, error) {
+	return func(m *Modem, _ context.Context, c call) (string, error) {
+		if c.form != execute {
 			return "", notSupported
 		}
-		if _, err := c.number(0, 1, 1); err != nil || len(c.args) > 1 {
-			return "", wrongArgument
-		}
-		return text, nil
+		return text(m), nil
 	}
 }
 

@@ -18,7 +18,8 @@ var personalities = []Personality{
 	},
 	{
 		Name: "bare-handle", Text: "AT+CCHO answers the session's number alone on its line",
-		Source:     "seen on a Fibocom FM350-GL: estkme-group/lpac#179, #445",
+		Source: "seen on a Fibocom FM350-GL: estkme-group/lpac#179, #445",
+		Maker:  "Fibocom Wireless Inc.", Model: "FM350-GL",
 		BareHandle: true, Errors: errorsNumeric,
 	},
 	{
@@ -28,7 +29,8 @@ var personalities = []Personality{
 	},
 	{
 		Name: "hex-handle", Text: "a session's handle is sixteen hexadecimal digits",
-		Source:       "seen on Sierra MC7455 and EM7590: estkme-group/lpac#138, #139",
+		Source: "seen on Sierra MC7455 and EM7590: estkme-group/lpac#138, #139",
+		Maker:  "Sierra Wireless, Incorporated", Model: "MC7455",
 		HandleOffset: 0x385a7ce, HandleFormat: "%016x", LacksTest: []string{"+CGLA"}, Errors: errorsNumeric,
 	},
 	{
@@ -53,7 +55,8 @@ var personalities = []Personality{
 	},
 	{
 		Name: "loses-select", Text: "now and then +CME ERROR: 0 to SELECT: the first one, then every third",
-		Source:      "seen on a Quectel EG95: atsign-foundation/at_client_sdk#1568, at_libraries#395",
+		Source: "seen on a Quectel EG95: atsign-foundation/at_client_sdk#1568, at_libraries#395",
+		Maker:  "Quectel", Model: "EG95",
 		LosesSelect: 3, Errors: errorsNumeric,
 	},
 	{
@@ -79,11 +82,13 @@ var personalities = []Personality{
 	{
 		Name: "cuts-answers", Text: "answers of the card end after 50 bytes, though their length is told in full",
 		Source:      "a Sequans modem, for which Orange's library reads files in blocks of 50",
+		Maker:       "Sequans",
 		AnswerLimit: 52, Errors: errorsNumeric,
 	},
 	{
 		Name: "cuts-answers-unseen", Text: "answers of the card end after 50 bytes, and their length says so",
 		Source:      "as cuts-answers, where the report leaves open which length was told",
+		Maker:       "Sequans",
 		AnswerLimit: 52, CutUnseen: true, Errors: errorsNumeric,
 	},
 	{
@@ -97,9 +102,10 @@ var personalities = []Personality{
 		DropsLe: true, Errors: errorsNumeric,
 	},
 	{
-		Name: "terse", Text: "OK alone for commands 24, 2A and 2C without data, ERROR when the card refuses; no sessions",
-		Source:  "m33mu, the simulator that wolfSSL is tested with",
-		OKAlone: []byte{0x24, 0x2A, 0x2C}, HidesRefusals: true, Lacks: sessionCommands,
+		Name: "terse", Text: "OK alone to 24, 2A, 2C without data; ERROR to Le with data, to MANAGE CHANNEL, and when the card refuses",
+		Source: "m33mu, the simulator that wolfSSL is tested with",
+		Model:  "m33mu", Lacks: sessionCommands,
+		OKAlone: []byte{0x24, 0x2A, 0x2C}, HidesRefusals: true, RefusesLe: true, RefusesCommands: []byte{0x70},
 	},
 	{
 		Name: "9600", Text: "echo, and a line of 9600 bit/s: ten bits a byte, both ways",

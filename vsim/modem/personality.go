@@ -13,6 +13,8 @@ type Personality struct {
 	Text   string // what it does, for people
 	Source string // who has seen it, or which clause allows it
 
+	Maker, Model string // what it calls itself; "" is this program's own
+
 	Echo   bool // sends back what comes, until ATE0
 	Errors int  // +CMEE at the start: 0 ERROR, 1 numbers, 2 words
 	Baud   int  // speed of the line in bit/s; 0: as fast as it goes
@@ -32,6 +34,8 @@ type Personality struct {
 	BasicChannelOnly bool   // +CSIM refuses APDUs for any channel but 0
 	DropsLe          bool   // takes Le off commands that carry data
 	GetsResponse     bool   // follows 61xx and 6Cxx itself
+	RefusesLe        bool   // answers ERROR to commands with data and Le
+	RefusesCommands  []byte // answers ERROR to these instructions
 	OKAlone          []byte // +CSIM answers OK alone to these instructions if no data came
 	HidesRefusals    bool   // answers ERROR when the card refuses
 
