@@ -25,8 +25,7 @@ type forger struct {
 	domain  []byte
 	forge   func(challenge [perso.ChallengeSize]byte, iccid [10]byte) perso.KeyAnswer
 
-	session  *scp03.Card
-	selected []byte
+	session *scp03.Card
 }
 
 func (f *forger) Close() error { return nil }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,9 +229,9 @@ func TestShutdownEndsFeedsAtOnceAndLetsRequestsFinish(t *testing.T) {
 
 func TestAFollowerThatIsGoneIsForgotten(t *testing.T) {
 	f := newFake()
-	gone := make(chan struct{})
+	feed := &watchedFeed{fake: f, waiting: make(chan struct{}), gone: make(chan struct{})}
 	services := f.services()
-	services.Feed = &watchedFeed{fake: f, gone: gone}
+	services.Feed = feed
 	s, _ := newServer(t, f)
 	s.services = services
 	base, client, _, _ := serve(t, s)
@@ -241,18 +242,21 @@ func TestAFollowerThatIsGoneIsForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	<-feed.waiting
 	cancel()
 	answer.Body.Close()
-	<-gone
+	<-feed.gone
 }
 
-// watchedFeed tells when somebody who waited for it was sent away.
+// watchedFeed tells when its one follower waits, and when that one was sent away.
 type watchedFeed struct {
 	*fake
-	gone chan struct{}
+	waiting, gone chan struct{}
+	once          sync.Once
 }
 
 func (f *watchedFeed) Wait(ctx context.Context, after int64) error {
+	f.once.Do(func() { close(f.waiting) })
 	err := f.fake.Wait(ctx, after)
 	if errors.Is(err, context.Canceled) {
 		close(f.gone)
