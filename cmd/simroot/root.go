@@ -28,7 +28,7 @@ Start with:  simroot demo`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDemo(), newCard(), newDevice(), newPlatform(), newAppServer())
+	root.AddCommand(newDemo(), newCard(), newDevice(), newPlatform(), newAppServer(), newExplain())
 	asUsage(root)
 	return root
 }

@@ -25,7 +25,7 @@ var floors = []struct {
 	{"1", []string{"card"}},
 	{"2", []string{"iotsafe", "gp/scp03", "scp80", "card/pcsc", "card/tcp", "card/modem", "card/trace"}},
 	{"2½", []string{"perso"}}, // speaks of the applet's objects in iotsafe's words
-	{"3", []string{"api", "psktls", "vsim", "vsim/reader", "vsim/modem"}},
+	{"3", []string{"api", "explain", "psktls", "vsim", "vsim/reader", "vsim/modem"}},
 	{"4", []string{"device", "appserver", "internal/platform", "internal/issuer", "conformance"}},
 	{"5", []string{"internal/rig"}}, // the whole put together on one machine
 	{"5½", []string{"internal/demo", "internal/laws", "internal/bench"}},
