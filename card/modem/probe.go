@@ -114,7 +114,7 @@ func ownWords(lines []string, command string) string {
 		}
 	}
 	for _, text := range lines {
-		if !strings.ContainsAny(text[:1], "+^#*%$") && text != "RING" { // as unsolicited lines are
+		if text != "" && !strings.ContainsAny(text[:1], "+^#*%$") && text != "RING" { // as unsolicited lines are
 			return strings.Trim(text, ` "`)
 		}
 	}
