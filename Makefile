@@ -1,9 +1,9 @@
 # `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench lint fuzz deps clean
+.PHONY: help demo build test interop bench lint fuzz deps clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the whole path once, on virtual SIMs; needs only Go
 	go run ./cmd/simroot demo
@@ -14,6 +14,10 @@ build: ## bin/simroot
 test: deps ## every test, on real parts, with the race detector
 	go vet ./...
 	go test -race ./...
+
+interop: ## foreign software built from its source, as judge (wolfSSL; Debian)
+	scripts/deps interop
+	client=$$(scripts/wolfssl) && SIMROOT_WOLFSSL=$$client go test -tags interop -count=1 -v ./internal/interop
 
 bench: deps ## every benchmark
 	go test -run '^$$' -bench . -benchmem ./...

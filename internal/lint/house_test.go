@@ -30,7 +30,7 @@ var floors = []struct {
 	{"5", []string{"internal/rig"}}, // the whole put together on one machine
 	{"5½", []string{"internal/demo", "internal/laws", "internal/bench"}},
 	{"6", []string{"cmd"}},
-	{"7", []string{"internal/e2e"}},
+	{"7", []string{"internal/e2e", "internal/interop"}},
 }
 
 // basement holds what imports nothing of ours, and is there for every room's tests.

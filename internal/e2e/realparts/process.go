@@ -116,10 +116,16 @@ func (p *Process) WaitLog(pattern string) []string {
 // Wait waits for the program to end and returns its exit code, -1 after a signal.
 func (p *Process) Wait() int {
 	p.t.Helper()
+	return p.WaitUpTo(Patience)
+}
+
+// WaitUpTo is [Process.Wait] for programs that take longer than others.
+func (p *Process) WaitUpTo(patience time.Duration) int {
+	p.t.Helper()
 	select {
 	case <-p.exited:
-	case <-time.After(Patience):
-		p.t.Fatalf("%s did not end within %v", p.cmd, Patience)
+	case <-time.After(patience):
+		p.t.Fatalf("%s did not end within %v", p.cmd, patience)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
