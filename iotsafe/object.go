@@ -342,12 +342,14 @@ func (o Object) Check() error {
 // Append adds the object's description to dst, wrapped in its kind's tag, with the
 // attributes in the one order that all known readers take.
 func (o Object) Append(dst []byte) []byte {
-	return tlv.AppendSimple(dst, byte(o.Kind), o.Attributes()...)
+	var room [192]byte // for any label and identifier that Check allows
+	return tlv.AppendSimple(dst, byte(o.Kind), o.appendAttributes(room[:0])...)
 }
 
 // Attributes is the description without its wrapper.
-func (o Object) Attributes() []byte {
-	var b []byte
+func (o Object) Attributes() []byte { return o.appendAttributes(nil) }
+
+func (o Object) appendAttributes(b []byte) []byte {
 	if o.Label != "" {
 		b = tlv.AppendSimple(b, o.Kind.LabelTag(), []byte(o.Label)...)
 	}
