@@ -7,7 +7,13 @@
 //	c, err := vsim.Open("sim1.sim")
 //
 // A [Card] is a card.Conn like any other. Importing the package registers the scheme
-// "vsim:", so that card.Open(ctx, "vsim:sim1.sim") opens an image in this process.
+// "vsim:", so that card.Open(ctx, "vsim:sim1.sim") opens an image in this process; if
+// the image is under a passphrase, that is taken from the environment variable
+// SIMROOT_PASSPHRASE.
+//
+// What a card is delivered with is its profile ([Profile], package profile); which real
+// card it behaves as, in what it can do and how long it takes, is its model ([WithModel],
+// [WithTiming], package model).
 //
 // A command that changes what the card keeps is answered when the change is on disk. If
 // it cannot be put there the answer is 6581 and the change is not made.
@@ -21,16 +27,16 @@ import (
 	"sync"
 
 	"github.com/simroot/simroot/card"
-	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/vsim/applet"
 	"github.com/simroot/simroot/vsim/domain"
 	"github.com/simroot/simroot/vsim/image"
+	"github.com/simroot/simroot/vsim/model"
 	"github.com/simroot/simroot/vsim/uicc"
 )
 
 func init() {
 	card.Register("vsim", func(_ context.Context, file string) (card.Conn, error) {
-		return Open(file)
+		return Open(file, WithPassphrase(EnvironmentPassphrase()))
 	})
 }
 
@@ -42,11 +48,13 @@ var ErrClosed = errors.New("the virtual SIM is closed")
 type Card struct {
 	card.Turn // for those who need several commands undisturbed; see card.Locker
 
-	mu    sync.Mutex
-	uicc  *uicc.UICC
-	state image.State // as it is on disk
-	file  *image.File // nil: in memory only
-	err   error       // [ErrClosed] after Close
+	mu     sync.Mutex
+	uicc   *uicc.UICC
+	applet *applet.Applet
+	state  image.State  // as it is on disk, but for the applet's part, which the applet has
+	file   *image.File  // nil: in memory only
+	timing model.Timing // zero: as fast as it can
+	err    error        // [ErrClosed] after Close
 }
 
 var (
@@ -55,61 +63,80 @@ var (
 )
 
 // Open powers the virtual SIM that an image file keeps. Nobody else can open the file
-// until [Card.Close]; see [image.ErrInUse] and [image.ErrDamaged].
-func Open(file string) (*Card, error) {
-	f, s, err := image.Open(file)
+// until [Card.Close]; see [image.ErrInUse], [image.ErrDamaged] and, for images under a
+// passphrase, [image.ErrNoPassphrase] and [image.ErrWrongPassphrase].
+func Open(file string, options ...Option) (*Card, error) {
+	o := collect(options)
+	f, s, err := image.Open(file, o.passphrase)
 	if err != nil {
 		return nil, err
 	}
-	return power(f, s)
+	return power(f, s, o)
 }
 
 // Create makes an image file that does not exist yet and powers the virtual SIM in it.
-func Create(file string, s image.State) (*Card, error) {
-	f, err := image.Create(file, s)
+func Create(file string, s image.State, options ...Option) (*Card, error) {
+	o := collect(options)
+	f, err := image.Create(file, s, o.passphrase)
 	if err != nil {
 		return nil, err
 	}
-	return power(f, s)
+	return power(f, s, o)
 }
 
 // NewMemory powers a virtual SIM that is kept nowhere. It panics if no card can be built
 // from the state; what [Profile] and [image.Read] return always can.
-func NewMemory(s image.State) *Card {
+func NewMemory(s image.State, options ...Option) *Card {
 	err := s.Check()
 	if err == nil {
 		var c *Card
-		if c, err = power(nil, s); err == nil {
+		if c, err = power(nil, s, collect(options)); err == nil {
 			return c
 		}
 	}
 	panic("vsim: " + err.Error())
 }
 
-func power(f *image.File, s image.State) (*Card, error) {
+func power(f *image.File, s image.State, o option) (*Card, error) {
 	c := &Card{Turn: card.NewTurn(), state: s, file: f}
-	number := card.ICCID(s.ICCID)
-	iccid := number.File()
-	iotSAFE := applet.New(s.Applet, iccid, func(next applet.State) error {
-		s := c.state
-		s.Applet = next
-		return c.save(s)
-	})
-	issuer := domain.New(s.Domain, iccid, func(next domain.State) error {
-		s := c.state
-		s.Domain = next
-		return c.save(s)
-	}, iotSAFE)
-	directory := []uicc.Entry{{AID: iotsafe.AIDs[0], Label: "IoT SAFE"}}
-	u, err := uicc.New(number, s.ATR, directory, issuer, iotSAFE)
+	start := s.Applet
+	c.state.Applet = applet.State{}
+	err := c.behave(&start, o)
+	if err == nil {
+		c.uicc, err = c.assemble(start)
+	}
 	if err != nil {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}
 		return nil, fmt.Errorf("power the virtual SIM: %w", err)
 	}
-	c.uicc = u
 	return c, nil
+}
+
+// assemble puts the card's parts together around the applet's state.
+func (c *Card) assemble(start applet.State) (*uicc.UICC, error) {
+	number := card.ICCID(c.state.ICCID)
+	iccid := number.File()
+	c.applet = applet.New(start, iccid, func(next applet.State) error {
+		s := c.state
+		s.Applet = next
+		return c.save(s)
+	})
+	issuer := domain.New(c.state.Domain, iccid, func(next domain.State) error {
+		s := c.whole()
+		s.Domain = next
+		return c.save(s)
+	}, c.applet)
+	directory := []uicc.Entry{{AID: c.applet.AIDs()[0], Label: "IoT SAFE"}}
+	return uicc.New(number, c.state.ATR, directory, issuer, c.applet)
+}
+
+// whole is what the card keeps, the applet's part included.
+func (c *Card) whole() image.State {
+	s := c.state
+	s.Applet = c.applet.State()
+	return s
 }
 
 // save makes a state durable and then the card's own. It is called while mu is held,
@@ -121,6 +148,7 @@ func (c *Card) save(s image.State) error {
 		}
 	}
 	c.state = s
+	c.state.Applet = applet.State{}
 	return nil
 }
 
@@ -135,7 +163,10 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return c.uicc.Process(command), nil
+	if c.timing == (model.Timing{}) {
+		return c.uicc.Process(command), nil
+	}
+	return c.processInTime(command), nil
 }
 
 // Reset takes the power away and gives it back: channels, sessions and everything
@@ -155,7 +186,7 @@ func (c *Card) ATR() []byte { return bytes.Clone(c.uicc.ATR()) }
 func (c *Card) State() image.State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state
+	return c.whole()
 }
 
 // Close takes the power away and releases the image.

@@ -115,7 +115,7 @@ func TestPersonalisationIsOnDiskWhenItIsAnswered(t *testing.T) {
 			t.Fatalf("%v: %v", command, r.SW)
 		}
 	}
-	onDisk, err := image.Read(file)
+	onDisk, err := image.Read(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestCutPersonalisationLeavesTheStoreAsBeforeOrAfter(t *testing.T) {
 		if encoded(t, c.State()) != after {
 			t.Fatal("the cut has changed the store")
 		}
-		onDisk, err := image.Read(file)
+		onDisk, err := image.Read(file, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

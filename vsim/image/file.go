@@ -23,14 +23,21 @@ var errChanged = errors.New("keeps being replaced")
 type File struct {
 	path   string
 	locked *os.File // the image as it is now
-	dir    *os.File
-	broken error // set when nobody knows what is on disk
+	vault  *vault   // nil: no passphrase
+	broken error    // set when nobody knows what is on disk
 }
 
-// Create makes a new image. It fails if the file exists.
-func Create(path string, s State) (*File, error) {
+// Create makes a new image, under a passphrase unless it is nil. It fails if the file exists.
+func Create(path string, s State, p Passphrase) (*File, error) {
 	if err := s.Check(); err != nil {
 		return nil, fmt.Errorf("card image %s: %w", path, err)
+	}
+	var v *vault
+	if len(p) > 0 {
+		var err error
+		if v, err = newVault(p, usual); err != nil {
+			return nil, err
+		}
 	}
 	empty, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -38,6 +45,7 @@ func Create(path string, s State) (*File, error) {
 	}
 	f, err := hold(path, empty)
 	if err == nil {
+		f.vault = v
 		if err = f.Save(s); err == nil {
 			return f, nil
 		}
@@ -47,9 +55,10 @@ func Create(path string, s State) (*File, error) {
 	return nil, err
 }
 
-// Open opens an image and returns its state. The error wraps [ErrInUse] or [ErrDamaged]
-// where that is the reason.
-func Open(path string) (*File, State, error) {
+// Open opens an image and returns its state. An image without a passphrase is opened
+// whatever p is, and stays without. The error wraps [ErrInUse], [ErrDamaged],
+// [ErrNoPassphrase] or [ErrWrongPassphrase] where that is the reason.
+func Open(path string, p Passphrase) (*File, State, error) {
 	resolved, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, State{}, fmt.Errorf("open card image: %w", err)
@@ -58,24 +67,25 @@ func Open(path string) (*File, State, error) {
 	if err != nil {
 		return nil, State{}, fmt.Errorf("card image %s: %w", path, err)
 	}
-	s, err := read(f.locked)
+	s, v, err := read(f.locked, p)
 	if err != nil {
 		_ = f.Close()
 		return nil, State{}, fmt.Errorf("card image %s: %w", path, err)
 	}
+	f.vault = v
 	_ = os.Remove(f.next()) // of a writer that was killed; we hold the lock
 	return f, s, nil
 }
 
 // Read returns the state of an image without locking it: the state before or after a
 // change that is under way.
-func Read(path string) (State, error) {
+func Read(path string, p Passphrase) (State, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return State{}, fmt.Errorf("read card image: %w", err)
 	}
 	defer file.Close()
-	s, err := read(file)
+	s, _, err := read(file, p)
 	if err != nil {
 		return State{}, fmt.Errorf("card image %s: %w", path, err)
 	}
@@ -100,19 +110,15 @@ func openLocked(path string) (*File, error) {
 // hold locks an open file and makes sure that it still is the one that path names. It closes
 // the file if it fails.
 func hold(path string, file *os.File) (*File, error) {
-	err := lock(file)
+	err := take(file)
 	if err == nil {
 		err = sameFile(path, file)
-	}
-	var dir *os.File
-	if err == nil {
-		dir, err = os.Open(filepath.Dir(path))
 	}
 	if err != nil {
 		_ = file.Close()
 		return nil, err
 	}
-	return &File{path: path, locked: file, dir: dir}, nil
+	return &File{path: path, locked: file}, nil
 }
 
 func sameFile(path string, file *os.File) error {
@@ -130,15 +136,15 @@ func sameFile(path string, file *os.File) error {
 	return nil
 }
 
-func read(r io.Reader) (State, error) {
+func read(r io.Reader, p Passphrase) (State, *vault, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxSize+1))
 	if err != nil {
-		return State{}, err
+		return State{}, nil, err
 	}
 	if len(b) > maxSize {
-		return State{}, fmt.Errorf("%w: it is larger than %d bytes", ErrDamaged, maxSize)
+		return State{}, nil, fmt.Errorf("%w: it is larger than %d bytes", ErrDamaged, maxSize)
 	}
-	return decode(b)
+	return decode(b, p)
 }
 
 // next is the file in which a new state is prepared.
@@ -152,10 +158,16 @@ func (f *File) Save(s State) error {
 	if f.broken != nil {
 		return f.broken
 	}
-	b, err := encode(s)
+	b, err := encode(s, f.vault)
 	if err != nil {
 		return err
 	}
+	// Opened for each change, so that an image at rest takes one file descriptor, not two.
+	dir, err := os.Open(filepath.Dir(f.path))
+	if err != nil {
+		return fmt.Errorf("write card image %s: %w", f.path, err)
+	}
+	defer dir.Close()
 	file, err := f.prepare(b)
 	if err != nil {
 		_ = os.Remove(f.next())
@@ -168,7 +180,7 @@ func (f *File) Save(s State) error {
 	}
 	_ = f.locked.Close()
 	f.locked = file
-	if err := f.dir.Sync(); err != nil {
+	if err := dir.Sync(); err != nil {
 		f.broken = fmt.Errorf("card image %s: its last change may not outlive a loss of power, open it again: %w", f.path, err)
 		return f.broken
 	}
@@ -181,7 +193,7 @@ func (f *File) prepare(b []byte) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = lock(file); err == nil {
+	if err = take(file); err == nil {
 		if _, err = file.Write(b); err == nil {
 			if err = file.Sync(); err == nil {
 				return file, nil
@@ -193,4 +205,4 @@ func (f *File) prepare(b []byte) (*os.File, error) {
 }
 
 // Close releases the image.
-func (f *File) Close() error { return errors.Join(f.locked.Close(), f.dir.Close()) }
+func (f *File) Close() error { return f.locked.Close() }

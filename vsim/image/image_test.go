@@ -42,7 +42,7 @@ func same(t *testing.T, got, want State) {
 func create(t *testing.T) (path string, f *File, s State) {
 	t.Helper()
 	path, s = filepath.Join(t.TempDir(), "test.sim"), testState(t)
-	f, err := Create(path, s)
+	f, err := Create(path, s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestWhatIsSavedIsReadBack(t *testing.T) {
 		if err := f.Save(s); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Read(path)
+		got, err := Read(path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestWhatIsSavedIsReadBack(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f, got, err := Open(path)
+	f, got, err := Open(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestImageIsOpenOnlyOnce(t *testing.T) {
 	path, f, s := create(t)
 	inUse := func(when string) {
 		t.Helper()
-		_, _, err := Open(path)
+		_, _, err := Open(path, nil)
 		if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want ErrInUse that names the file", when, err)
 		}
@@ -113,7 +113,7 @@ func TestImageIsOpenOnlyOnce(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f, _, err := Open(path)
+	f, _, err := Open(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,10 +126,10 @@ func TestImageIsOpenOnlyOnce(t *testing.T) {
 func TestExistingFileIsNeverOverwritten(t *testing.T) {
 	path, f, s := create(t)
 	_ = f.Close()
-	if _, err := Create(path, s); !errors.Is(err, os.ErrExist) {
+	if _, err := Create(path, s, nil); !errors.Is(err, os.ErrExist) {
 		t.Errorf("%v: want os.ErrExist", err)
 	}
-	if _, err := Read(path); err != nil {
+	if _, err := Read(path, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -143,14 +143,14 @@ func TestUnusableStateMakesNoFile(t *testing.T) {
 	} {
 		s := testState(t)
 		spoil(&s)
-		if _, err := Create(path, s); err == nil {
+		if _, err := Create(path, s, nil); err == nil {
 			t.Errorf("%s: created", name)
 		}
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: a file is there", name)
 		}
 	}
-	if _, err := Create(filepath.Join(path, "nowhere"), testState(t)); err == nil {
+	if _, err := Create(filepath.Join(path, "nowhere"), testState(t), nil); err == nil {
 		t.Error("created in a folder that does not exist")
 	}
 }
@@ -166,7 +166,7 @@ func TestDamageIsFoundAndNothingOfTheContentIsTold(t *testing.T) {
 		flipped := bytes.Clone(whole)
 		flipped[i] ^= 0x01
 		for _, damaged := range [][]byte{flipped, whole[:i]} {
-			if _, err := decode(damaged); !errors.Is(err, ErrDamaged) {
+			if _, _, err := decode(damaged, nil); !errors.Is(err, ErrDamaged) {
 				t.Fatalf("damage at byte %d: %v, want ErrDamaged", i, err)
 			} else if strings.Contains(err.Error(), "paWlpaWl") {
 				t.Fatalf("the error shows a key: %v", err)
@@ -176,16 +176,16 @@ func TestDamageIsFoundAndNothingOfTheContentIsTold(t *testing.T) {
 	if err := os.WriteFile(path, whole[:len(whole)/2], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Open(path); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
+	if _, _, err := Open(path, nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
 		t.Errorf("%v: want ErrDamaged that names the file", err)
 	}
 	if err := os.WriteFile(path, make([]byte, maxSize+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Open(path); !errors.Is(err, ErrDamaged) {
+	if _, _, err := Open(path, nil); !errors.Is(err, ErrDamaged) {
 		t.Errorf("oversized file: %v, want ErrDamaged", err)
 	}
-	if _, _, err := Open(path + "x"); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := Open(path+"x", nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v, want os.ErrNotExist", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestSaveThatFailsLeavesTheOldState(t *testing.T) {
 	if err := f.Save(next); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v: want one that names the file", err)
 	}
-	got, err := Read(path)
+	got, err := Read(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,19 +227,33 @@ func TestStateIsNeverPrinted(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	b, err := encode(testState(f))
+	b, err := encode(testState(f), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	v, err := newVault(passphrase, quick)
+	if err != nil {
+		f.Fatal(err)
+	}
+	locked, err := encode(testState(f), v)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
 	f.Add(b[:70])
+	f.Add(locked)
 	f.Add([]byte("simroot-vsim 2 "))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := decode(b)
+		s, _, err := decode(b, nil) // without a passphrase: nothing expensive is tried
 		if err == nil {
 			if err := s.Check(); err != nil {
 				t.Error(err)
 			}
+		}
+		if _, body, err := open(b); err == nil {
+			_, _, _ = openVault(body, nil)
+		} else {
+			_, _, _ = openVault(b, nil)
 		}
 	})
 }
@@ -247,13 +261,35 @@ func FuzzDecode(f *testing.F) {
 func BenchmarkSave(b *testing.B) {
 	s := testState(b)
 	s.Applet.Objects[0].Content = make([]byte, 2000)
-	f, err := Create(filepath.Join(b.TempDir(), "bench.sim"), s)
+	f, err := Create(filepath.Join(b.TempDir(), "bench.sim"), s, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
 	for b.Loop() {
 		if err := f.Save(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	s := testState(b)
+	s.Applet.Objects[0].Content = make([]byte, 2000)
+	path := filepath.Join(b.TempDir(), "bench.sim")
+	f, err := Create(path, s, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		f, _, err := Open(path, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -21,7 +21,7 @@ const saveForever = "SIMROOT_TEST_SAVE_FOREVER"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(saveForever); path != "" {
-		f, s, err := Open(path)
+		f, s, err := Open(path, nil)
 		for err == nil {
 			s = counted(s, s.Domain.SequenceCounter+1)
 			if err = f.Save(s); err == nil {
@@ -52,7 +52,7 @@ func counted(s State, n uint32) State {
 // the one it was about to write.
 func TestKilledWriterLeavesACompleteState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "killed.sim")
-	f, err := Create(path, counted(testState(t), 0))
+	f, err := Create(path, counted(testState(t), 0), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestKilledWriterLeavesACompleteState(t *testing.T) {
 	var before uint32
 	for round := range 25 {
 		durable := killWriter(t, path, before)
-		f, s, err := Open(path)
+		f, s, err := Open(path, nil)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}

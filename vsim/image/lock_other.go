@@ -4,6 +4,6 @@ package image
 
 import "os"
 
-// lock does nothing where files have no advisory locks: there it is up to the user to
+// take does nothing where files have no advisory locks: there it is up to the user to
 // open an image only once.
-func lock(*os.File) error { return nil }
+func take(*os.File) error { return nil }

@@ -7,28 +7,29 @@
 //
 // and the rest is a [State] in JSON. It holds keys in clear, as the chip of a SIM does,
 // and nobody but its owner may read it (mode 0600). The hash detects damage, not malice.
+//
+// An image under a passphrase says 2 instead of 1, and the rest is enciphered; see
+// [Passphrase]. Without a passphrase nobody reads it or changes it unnoticed.
 package image
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/simroot/simroot/card"
 	"github.com/simroot/simroot/vsim/applet"
 	"github.com/simroot/simroot/vsim/domain"
+	"github.com/simroot/simroot/vsim/model"
 	"github.com/simroot/simroot/vsim/uicc"
 )
 
 // State is everything that a virtual SIM keeps across power cycles.
 type State struct {
-	ICCID  string       `json:"iccid"` // in digits, see [card.ParseICCID]
-	ATR    string       `json:"atr"`   // name of a profile, see [uicc.ATRs]
-	Domain domain.State `json:"domain"`
-	Applet applet.State `json:"applet"`
+	ICCID   string       `json:"iccid"`             // in digits, see [card.ParseICCID]
+	ATR     string       `json:"atr"`               // name of a profile, see [uicc.ATRs]
+	Profile string       `json:"profile,omitempty"` // with which it was made, for people
+	Model   string       `json:"model,omitempty"`   // of the card that it behaves as, see package model; "": of none
+	Domain  domain.State `json:"domain"`
+	Applet  applet.State `json:"applet"`
 }
 
 // Check tells whether a card can be built from the state.
@@ -39,6 +40,15 @@ func (s State) Check() error {
 	if uicc.ATRs[s.ATR] == nil {
 		return fmt.Errorf("unknown ATR profile %q", s.ATR)
 	}
+	if s.Model != "" {
+		m, err := model.Named(s.Model)
+		if err == nil {
+			err = m.Carries(s.Applet)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return s.Domain.Check()
 }
 
@@ -47,45 +57,3 @@ func (s State) String() string { return fmt.Sprintf("virtual SIM %s", s.ICCID) }
 
 // Format makes every verb of package fmt print what [State.String] says.
 func (s State) Format(f fmt.State, verb rune) { _, _ = f.Write([]byte(s.String())) }
-
-// ErrDamaged says that a file is no complete image of a virtual SIM.
-var ErrDamaged = errors.New("not a complete virtual SIM image")
-
-const (
-	magic   = "simroot-vsim 1 "
-	header  = len(magic) + 2*sha256.Size + 1
-	maxSize = 4 << 20 // of a file, in bytes; many times what a card can hold
-)
-
-func encode(s State) ([]byte, error) {
-	body, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", s, err)
-	}
-	sum := sha256.Sum256(body)
-	b := make([]byte, 0, header+len(body))
-	b = append(b, magic...)
-	b = hex.AppendEncode(b, sum[:])
-	b = append(b, '\n')
-	return append(b, body...), nil
-}
-
-// decode reads what encode wrote. Its errors say nothing of the content, which is secret.
-func decode(b []byte) (State, error) {
-	if len(b) < header || !bytes.HasPrefix(b, []byte(magic)) || b[header-1] != '\n' {
-		return State{}, fmt.Errorf("%w: its first line is not that of an image", ErrDamaged)
-	}
-	body := b[header:]
-	sum := sha256.Sum256(body)
-	if hex.EncodeToString(sum[:]) != string(b[len(magic):header-1]) {
-		return State{}, fmt.Errorf("%w: the content does not match its hash", ErrDamaged)
-	}
-	var s State
-	if err := json.Unmarshal(body, &s); err != nil {
-		return State{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if err := s.Check(); err != nil {
-		return State{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return s, nil
-}

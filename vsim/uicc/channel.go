@@ -28,15 +28,15 @@ func (u *UICC) openChannel(number int) apdu.Response {
 		return refuse(apdu.WrongP1P2)
 	}
 	if number > 0 {
-		if u.channels[number].open {
+		if u.channels[number] != nil {
 			return refuse(apdu.ChannelNotSupported)
 		}
-		u.channels[number] = channel{open: true}
+		u.channels[number] = &channel{}
 		return refuse(apdu.OK)
 	}
 	for i := 1; i <= highestOffered; i++ {
-		if !u.channels[i].open {
-			u.channels[i] = channel{open: true}
+		if u.channels[i] == nil {
+			u.channels[i] = &channel{}
 			return apdu.Response{Data: []byte{byte(i)}, SW: apdu.OK}
 		}
 	}
@@ -53,13 +53,13 @@ func (u *UICC) closeChannel(from, number int) apdu.SW {
 	switch {
 	case number == 0 || number > apdu.MaxChannel:
 		return apdu.WrongP1P2
-	case !u.channels[number].open:
+	case u.channels[number] == nil:
 		return apdu.ChannelNotSupported
 	case from != 0 && from != number:
 		return apdu.ConditionsNot
 	}
 	app := u.channels[number].app
-	u.channels[number] = channel{}
+	u.channels[number] = nil
 	if app != nil {
 		app.Deselect(number)
 	}

@@ -29,8 +29,8 @@ func (u *UICC) selectAny(n int, c apdu.Command) apdu.Response {
 	if c.P1 == byName {
 		return u.selectApp(n, c)
 	}
-	ch := &u.channels[n]
-	if !ch.open {
+	ch := u.channels[n]
+	if ch == nil {
 		return refuse(apdu.ChannelNotSupported)
 	}
 	f, sw := u.files.find(c.P1, c.Data)
@@ -50,8 +50,8 @@ func (u *UICC) selectAny(n int, c apdu.Command) apdu.Response {
 // selectApp selects by AID. On channels 1 to 3 it opens the channel too: some clients
 // never send MANAGE CHANNEL.
 func (u *UICC) selectApp(n int, c apdu.Command) apdu.Response {
-	ch := &u.channels[n]
-	if !ch.open && n > highestOffered {
+	ch := u.channels[n]
+	if ch == nil && n > highestOffered {
 		return refuse(apdu.ChannelNotSupported)
 	}
 	app := u.findApp(c.Data)
@@ -62,10 +62,10 @@ func (u *UICC) selectApp(n int, c apdu.Command) apdu.Response {
 	if !sw.Succeeded() {
 		return refuse(sw)
 	}
-	if ch.app != nil && ch.app != app {
+	if ch != nil && ch.app != nil && ch.app != app {
 		ch.app.Deselect(n)
 	}
-	*ch = channel{open: true, app: app}
+	u.channels[n] = &channel{app: app}
 	if c.P2 == wantNothing {
 		fci = nil
 	}

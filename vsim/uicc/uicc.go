@@ -27,12 +27,11 @@ type UICC struct {
 	atr      []byte
 	files    fileSystem
 	apps     []App
-	channels [apdu.MaxChannel + 1]channel
+	channels [apdu.MaxChannel + 1]*channel // nil: not open
 }
 
-// channel is the state of one logical channel.
+// channel is the state of one logical channel that is open.
 type channel struct {
-	open    bool
 	app     App   // nil: the file system is selected
 	file    *file // current elementary file; nil: the MF is current
 	pending []byte
@@ -59,8 +58,7 @@ func (u *UICC) ATR() []byte { return bytes.Clone(u.atr) }
 
 // Reset is power-up or a reset: only the basic channel is open, with the MF selected.
 func (u *UICC) Reset() {
-	u.channels = [len(u.channels)]channel{}
-	u.channels[0].open = true
+	u.channels = [len(u.channels)]*channel{{}}
 	for _, a := range u.apps {
 		a.Reset()
 	}
@@ -86,12 +84,17 @@ func (u *UICC) Process(command []byte) []byte {
 		return apdu.Response{SW: apdu.ClassNot}.Bytes()
 	}
 	n := apdu.ChannelOf(c.CLA)
-	ch := &u.channels[n]
 	if c.INS == insGetResponse {
-		return ch.getResponse(c).Bytes()
+		return u.channels[n].getResponse(c).Bytes()
 	}
-	ch.pending = nil
-	return ch.answer(c, u.dispatch(n, c)).Bytes()
+	if ch := u.channels[n]; ch != nil {
+		ch.pending = nil
+	}
+	r := u.dispatch(n, c)
+	if ch := u.channels[n]; ch != nil { // the command may have opened or closed it
+		r = ch.answer(c, r)
+	}
+	return r.Bytes()
 }
 
 // knownClass tells whether a class byte is one of ISO/IEC 7816-4, 5.4.1 without command
@@ -106,14 +109,14 @@ func knownClass(cla byte) bool {
 func interindustry(cla byte) bool { return cla&0x80 == 0 }
 
 func (u *UICC) dispatch(n int, c apdu.Command) apdu.Response {
-	ch := &u.channels[n]
+	ch := u.channels[n]
 	if c.INS == insSelect && interindustry(c.CLA) {
 		if apdu.Secured(c.CLA) {
 			return refuse(apdu.SecureMessagingNot)
 		}
 		return u.selectAny(n, c)
 	}
-	if !ch.open {
+	if ch == nil {
 		return refuse(apdu.ChannelNotSupported)
 	}
 	if c.INS == insManageChannel && interindustry(c.CLA) {
@@ -141,11 +144,11 @@ func (ch *channel) answer(c apdu.Command, r apdu.Response) apdu.Response {
 	return ch.take(c.Le)
 }
 
-// getResponse hands out what waits (ISO/IEC 7816-4, 7.6.1). Any class of the channel is
+// getResponse hands out what waits (ISO/IEC 7816-4, 7.6.1); ch is nil if it is not open. Any class of the channel is
 // accepted, also a secured one: hosts in the field send all of them.
 func (ch *channel) getResponse(c apdu.Command) apdu.Response {
 	switch {
-	case !ch.open:
+	case ch == nil:
 		return refuse(apdu.ChannelNotSupported)
 	case len(c.Data) > 0:
 		return refuse(apdu.WrongLength)
