@@ -15,12 +15,12 @@ import (
 const iccid = "89882119900000000005"
 
 // virtualSIM starts pcscd and puts a new virtual SIM into its reader: simroot as a
-// process of its own.
-func virtualSIM(t testing.TB) {
+// process of its own. options are further ones of "card new".
+func virtualSIM(t testing.TB, options ...string) {
 	t.Helper()
 	simroot, file := realparts.Binary(t, "simroot"), filepath.Join(t.TempDir(), "sim1.sim")
 	realparts.PCSCD(t)
-	realparts.Run(t, simroot, "card", "new", "--profile", "common", "--iccid", iccid, "--out", file)
+	realparts.Run(t, simroot, append([]string{"card", "new", "--profile", "common", "--iccid", iccid, "--out", file}, options...)...)
 	realparts.Start(t, simroot, "card", "run", file, "--reader")
 	insertedCard(t)
 }

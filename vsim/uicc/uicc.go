@@ -10,10 +10,12 @@ import (
 )
 
 // ATRs are the answers to reset that a card may give, by profile name (ISO/IEC 7816-3,
-// 8.2; ETSI TS 102 221, 6.3). All offer T=0 only: readers stumble over both protocols at once.
+// 8.2; ETSI TS 102 221, 6.3), with clock stop, all voltages, and the historical bytes
+// 80 31 E0 73 FE 21 and "WVUICC01". Each offers one protocol only: readers stumble over both at
+// once.
 var ATRs = map[string][]byte{
-	// T=0, clock stop and all voltages, historical bytes 80 31 E0 73 FE 21 and "WVUICC01".
-	"uicc": unhex("3B9F96801FC78031E073FE21135756554943433031A3"),
+	"uicc":    unhex("3B9F96801FC78031E073FE21135756554943433031A3"),       // T=0, as SIMs in the field
+	"uicc-t1": unhex("3B9F9681B1FE451FC78031E073FE21135756554943433031A8"), // T=1, blocks of 254 bytes
 }
 
 // Entry is one line of EF.DIR: an application for all to see.

@@ -94,20 +94,34 @@ func talk(t *testing.T, u *UICC, lines ...string) {
 	}
 }
 
-func TestATRIsRightAndOffersOneProtocol(t *testing.T) {
+func TestATRsAreRightAndOfferOneProtocolEach(t *testing.T) {
+	for name, want := range map[string]struct {
+		atr      string
+		protocol byte
+	}{
+		"uicc":    {"3B9F96801FC78031E073FE21135756554943433031A3", 0},
+		"uicc-t1": {"3B9F9681B1FE451FC78031E073FE21135756554943433031A8", 1},
+	} {
+		atr := ATRs[name]
+		var check byte
+		for _, b := range atr[1:] {
+			check ^= b
+		}
+		if check != 0 {
+			t.Errorf("%s: ATR %X: check byte is wrong", name, atr)
+		}
+		if got := fmt.Sprintf("%X", atr); got != want.atr {
+			t.Errorf("%s: ATR %s: want %s", name, got, want.atr)
+		}
+		if offered := atr[3] & 0x0F; offered != want.protocol {
+			t.Errorf("%s: offers T=%d first, want T=%d", name, offered, want.protocol)
+		}
+	}
+}
+
+func TestACallerCannotChangeTheATR(t *testing.T) {
 	u, _, _ := newTestCard(t)
-	atr := u.ATR()
-	var check byte
-	for _, b := range atr[1:] {
-		check ^= b
-	}
-	if check != 0 {
-		t.Errorf("ATR %X: check byte is wrong", atr)
-	}
-	if want := "3B9F96801FC78031E073FE21135756554943433031A3"; fmt.Sprintf("%X", atr) != want {
-		t.Errorf("ATR %X: want %s", atr, want)
-	}
-	atr[0] = 0
+	u.ATR()[0] = 0
 	if u.ATR()[0] != 0x3B {
 		t.Error("a caller changed the card's ATR")
 	}
