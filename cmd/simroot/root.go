@@ -8,12 +8,13 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/device"
 	"github.com/simroot/simroot/iotsafe"
+	"github.com/simroot/simroot/vsim/image"
 
 	// The kinds of cards that --card takes.
 	_ "github.com/simroot/simroot/card/modem"
 	"github.com/simroot/simroot/card/pcsc"
 	_ "github.com/simroot/simroot/card/tcp"
-	_ "github.com/simroot/simroot/vsim"
+	"github.com/simroot/simroot/vsim"
 )
 
 func newRoot() *cobra.Command {
@@ -62,6 +63,8 @@ func hintFor(err error) string {
 	switch {
 	case errors.Is(err, iotsafe.ErrNoApplet):
 		return "The SIM carries no IoT SAFE applet under the known AIDs. Ask its issuer, or name another with --aid."
+	case errors.Is(err, image.ErrNoPassphrase):
+		return "Give the passphrase in " + vsim.PassphraseVariable + ", or, to simroot card, in a file with --passphrase-file."
 	case errors.Is(err, pcsc.ErrNoService):
 		return "Install and start the PC/SC daemon: apt-get install pcscd libpcsclite1; pcscd"
 	case errors.Is(err, device.ErrNoCredential):
