@@ -7,8 +7,11 @@ import (
 	"github.com/simroot/simroot/apdu"
 )
 
-// insManageChannel is MANAGE CHANNEL (ETSI TS 102 221, 11.1.17).
-const insManageChannel = 0x70
+// Instructions (ETSI TS 102 221, 11.1.17 and 11.1.1).
+const (
+	insManageChannel = 0x70
+	insSelect        = 0xA4
+)
 
 // OpenChannel opens a logical channel and returns its number, 1 to 19. If the card
 // refuses, the error wraps its status word.
@@ -34,6 +37,6 @@ func CloseChannel(ctx context.Context, c Card, ch int) error {
 // Select selects an application by AID on channel ch. It sends no Le and ignores the
 // file control information.
 func Select(ctx context.Context, c Card, ch int, aid []byte) error {
-	_, err := Do(ctx, c, apdu.Command{CLA: apdu.OnChannel(0, ch), INS: 0xA4, P1: 0x04, Data: aid})
+	_, err := Do(ctx, c, apdu.Command{CLA: apdu.OnChannel(0, ch), INS: insSelect, P1: 0x04, Data: aid})
 	return err
 }

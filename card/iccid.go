@@ -57,21 +57,32 @@ func DecodeICCID(file []byte) (ICCID, error) {
 	return ParseICCID(string(digits))
 }
 
-// ReadICCID reads EF.ICCID on logical channel ch (0 is always open) and leaves the MF's
-// file selected there.
+// ReadICCID reads EF.ICCID on logical channel ch (0 is always open) and leaves that file
+// selected there.
 func ReadICCID(ctx context.Context, c Card, ch int) (ICCID, error) {
 	cla := apdu.OnChannel(0, ch)
-	for _, command := range []apdu.Command{
-		{CLA: cla, INS: 0xA4, P2: 0x0C, Data: []byte{0x3F, 0x00}},
-		{CLA: cla, INS: 0xA4, P2: 0x0C, Data: []byte{0x2F, 0xE2}},
-	} {
-		if _, err := Do(ctx, c, command); err != nil {
-			return "", fmt.Errorf("select EF.ICCID: %w", err)
-		}
+	if err := selectICCID(ctx, c, cla); err != nil {
+		return "", fmt.Errorf("select EF.ICCID: %w", err)
 	}
 	content, err := Do(ctx, c, apdu.Command{CLA: cla, INS: 0xB0, Le: 10})
 	if err != nil {
 		return "", fmt.Errorf("read EF.ICCID: %w", err)
 	}
 	return DecodeICCID(content)
+}
+
+// selectICCID selects EF.ICCID by its path from the MF, or, on a card that knows no paths,
+// file by file (ETSI TS 102 221, 11.1.1).
+func selectICCID(ctx context.Context, c Card, cla byte) error {
+	byPath := apdu.Command{CLA: cla, INS: insSelect, P1: 0x08, P2: 0x0C, Data: []byte{0x2F, 0xE2}}
+	r, err := Exchange(ctx, c, byPath)
+	if err != nil || r.SW.Succeeded() {
+		return err
+	}
+	for _, file := range [][]byte{{0x3F, 0x00}, {0x2F, 0xE2}} {
+		if _, err := Do(ctx, c, apdu.Command{CLA: cla, INS: insSelect, P2: 0x0C, Data: file}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
