@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,13 +85,20 @@ func TestSelectGoesToItsChannelWithoutLe(t *testing.T) {
 }
 
 func TestReadICCID(t *testing.T) {
-	a := &answers{give: []string{"9000", "9000", "981032547698103254769000"}}
-	n, err := ReadICCID(t.Context(), a, 2)
-	if err != nil || n != "89012345678901234567" {
-		t.Fatalf("%q, %v", n, err)
-	}
-	if a.got[2] != "02B000000A" {
-		t.Fatal(a.got)
+	for name, c := range map[string]struct{ give, want []string }{
+		"by path":      {[]string{"9000", "981032547698103254769000"}, []string{"02A4080C022FE2", "02B000000A"}},
+		"file by file": {[]string{"6A86", "9000", "9000", "981032547698103254769000"}, []string{"02A4080C022FE2", "02A4000C023F00", "02A4000C022FE2", "02B000000A"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &answers{give: c.give}
+			n, err := ReadICCID(t.Context(), a, 2)
+			if err != nil || n != "89012345678901234567" {
+				t.Fatalf("%q, %v", n, err)
+			}
+			if !slices.Equal(a.got, c.want) {
+				t.Fatal(a.got)
+			}
+		})
 	}
 }
 
