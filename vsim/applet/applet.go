@@ -1,9 +1,6 @@
 package applet
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-
 	"github.com/simroot/simroot/apdu"
 	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/perso"
@@ -11,13 +8,31 @@ import (
 
 // Instructions of IoT.05.
 const (
+	insPutKeyInit      byte = 0x24
 	insSignInit        byte = 0x2A
 	insSignUpdate      byte = 0x2B
+	insVerifyInit      byte = 0x2C
+	insVerifyUpdate    byte = 0x2D
+	insComputeDH       byte = 0x46
+	insComputePRF      byte = 0x48
+	insComputeHKDF     byte = 0x4A
 	insGetRandom       byte = 0x84
 	insReadFile        byte = 0xB0
 	insGenerateKeyPair byte = 0xB9
 	insGetData         byte = 0xCB
 	insReadPublicKey   byte = 0xCD
+	insPutKeyUpdate    byte = 0xD8
+)
+
+// Instructions of simroot's own services. Neither IoT.05 nor what else is spoken with a
+// UICC (ETSI TS 102 221, GlobalPlatform) uses them.
+const (
+	insHashInit      byte = 0x5A
+	insHashUpdate    byte = 0x5B
+	insEncryptInit   byte = 0x5C
+	insEncryptUpdate byte = 0x5D
+	insDecryptInit   byte = 0x5E
+	insDecryptUpdate byte = 0x5F
 )
 
 // MaxSessions is the most sessions that may be open on all channels together.
@@ -30,8 +45,8 @@ type Applet struct {
 	iccid  [10]byte
 	commit func(State) error
 
-	keys     map[iotsafe.ID]*ecdsa.PrivateKey // parsed from state, as they are used
-	sessions map[sessionID]*signing
+	keys     map[iotsafe.ID]privateKey // parsed from state, as they are used
+	sessions map[sessionID]*session
 	lists    map[int][][]byte // by channel: parts of an object list still to be asked for
 	notices  map[perso.Ref]channels
 	running  *transaction // nil: no personalisation is under way
@@ -74,8 +89,8 @@ func (a *Applet) Deselect(ch int) {
 func (a *Applet) Reset() {
 	a.AbortPersonalization()
 	a.state.forgetVolatile()
-	a.keys = map[iotsafe.ID]*ecdsa.PrivateKey{}
-	a.sessions = map[sessionID]*signing{}
+	a.keys = map[iotsafe.ID]privateKey{}
+	a.sessions = map[sessionID]*session{}
 	a.lists = map[int][][]byte{}
 	a.notices = map[perso.Ref]channels{}
 }
@@ -99,6 +114,22 @@ func (a *Applet) Process(ch int, c apdu.Command) apdu.Response {
 		return a.getRandom(c)
 	case insReadFile:
 		return a.readFile(ch, c)
+	case insComputePRF:
+		return a.computePRF(ch, c)
+	case insComputeHKDF:
+		return a.computeHKDF(ch, c)
+	case insHashInit:
+		return a.initSession(ch, c, a.prepareHashing)
+	case insHashUpdate:
+		return a.updateSession(ch, insHashInit, c)
+	case insEncryptInit:
+		return a.initSession(ch, c, a.prepareEncrypting)
+	case insEncryptUpdate:
+		return a.updateSession(ch, insEncryptInit, c)
+	case insDecryptInit:
+		return a.initSession(ch, c, a.prepareDecrypting)
+	case insDecryptUpdate:
+		return a.updateSession(ch, insDecryptInit, c)
 	}
 	if a.state.Type == 2 {
 		// A Type II applet does not have the instructions for asymmetric keys.
@@ -110,9 +141,19 @@ func (a *Applet) Process(ch int, c apdu.Command) apdu.Response {
 	case insGenerateKeyPair:
 		return a.generateKeyPair(ch, c)
 	case insSignInit:
-		return a.signInit(ch, c)
+		return a.initSession(ch, c, a.prepareSigning)
 	case insSignUpdate:
-		return a.signUpdate(ch, c)
+		return a.updateSession(ch, insSignInit, c)
+	case insVerifyInit:
+		return a.initSession(ch, c, a.prepareVerifying)
+	case insVerifyUpdate:
+		return a.updateSession(ch, insVerifyInit, c)
+	case insPutKeyInit:
+		return a.initSession(ch, c, a.preparePutting)
+	case insPutKeyUpdate:
+		return a.updateSession(ch, insPutKeyInit, c)
+	case insComputeDH:
+		return a.computeDH(ch, c)
 	}
 	return refuse(apdu.InstructionNot)
 }
@@ -130,20 +171,6 @@ func (a *Applet) save(s State) apdu.SW {
 func (a *Applet) replace(s State) {
 	a.state = s
 	clear(a.keys)
-}
-
-// key is the private key in container c of the state. Parsing takes longer than signing,
-// so it is done once.
-func (a *Applet) key(c *Container) (*ecdsa.PrivateKey, bool) {
-	if key, ok := a.keys[c.Object.ID]; ok {
-		return key, true
-	}
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), c.Content)
-	if err != nil {
-		return nil, false
-	}
-	a.keys[c.Object.ID] = key
-	return key, true
 }
 
 func refuse(sw apdu.SW) apdu.Response { return apdu.Response{SW: sw} }

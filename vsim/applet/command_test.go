@@ -76,8 +76,12 @@ func TestWhatInitRefuses(t *testing.T) {
 		"840103 A10103 91020001 920104":        "6985", // not for signing
 		"840101 A10101 91020004 920104":        "6985", // SHA-512 is not for this key
 		"840101 A10101 920104":                 "6A80", // full text needs a hash
-		"840101 A10102 91020001 920104":        "6A80", // last block
-		"840101 A10103 91020001 920101":        "6A80", // RSA
+		"840101 A10102 91020001 920104":        "9000", // last block
+		"840101 A10104 91020001 920104":        "6A80", // no such mode
+		"840101 A10101 91020003 920104":        "6A80", // two hashes
+		"840101 A10103 91020001 920108":        "6A80", // CMAC
+		"840101 A10103 910101 920104":          "6A80", // a hash of one byte
+		"840101 A10103 91020001 920101":        "6985", // RSA
 		"840101 A10103 91020001":               "6A80",
 		"840101 740161 A10103 91020001 920104": "6A80", // identifier and label
 		"840101 A10103 A10103 920104":          "6A80",
@@ -266,9 +270,9 @@ func TestStatesThatCannotBeAreNotMade(t *testing.T) {
 		"twice":    func() (applet.State, error) { return applet.NewState(1, secret("\x01"), secret("\x01")) },
 		"too full": func() (applet.State, error) { return applet.NewState(1, file("\x01", "", applet.MaxBytes+1)) },
 		"no ID":    func() (applet.State, error) { return applet.NewState(1, secret("")) },
-		"RSA": func() (applet.State, error) {
+		"a key of no known type": func() (applet.State, error) {
 			o := privateKey("\x01", "")
-			o.KeyType = iotsafe.RSA2048
+			o.KeyType = 0x43
 			return applet.NewState(1, o)
 		},
 	} {

@@ -147,7 +147,7 @@ func TestE14ApplicationInformation(t *testing.T) {
 	s.open()
 	id := s.applet.State().Identifier
 	got := s.say("01CB000044")
-	if len(got) != 2*(68+2) || !strings.HasPrefix(got, fmt.Sprintf("1001011120%X", id)) || !strings.Contains(got, "91020007920104") {
+	if len(got) != 2*(68+2) || !strings.HasPrefix(got, fmt.Sprintf("1001011120%X", id)) || !strings.Contains(got, "91020007920107") {
 		t.Fatal(got)
 	}
 }
@@ -170,7 +170,7 @@ func TestACommandThatIsNotThereIsRefusedOnBothClasses(t *testing.T) {
 	s := fieldSIM(t)
 	s.open()
 	for _, cla := range []string{"01", "81"} {
-		s.expect(cla+"2C00010D850105A1010191020001920104", "6D00")
+		s.expect(cla+"2E00010D850105A1010191020001920104", "6D00")
 	}
 	s.expect("85CB000044", "6882")
 }

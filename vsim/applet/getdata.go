@@ -11,6 +11,7 @@ import (
 const (
 	p1Application = 0x00
 	p1List        = 0x01
+	p1Services    = 0xF0 // simroot's own
 	p2First       = 0x00
 	p2Next        = 0x01
 )
@@ -29,6 +30,8 @@ func (a *Applet) getData(ch int, c apdu.Command) apdu.Response {
 		return refuse(apdu.WrongP1P2)
 	case c.P1 == p1Application:
 		return answer(a.info().Append(nil))
+	case c.P1 == p1Services:
+		return answer(a.services().Append(nil))
 	case c.P1 == p1List:
 		a.lists[ch] = a.parts()
 		return a.nextPart(ch)
@@ -60,13 +63,28 @@ func (a *Applet) info() iotsafe.Info {
 		MaxSecretKeys: MaxObjects,
 		MaxSessions:   MaxSessions,
 	}
+	i.Functions, i.Derivations = iotsafe.KeyDerivation, iotsafe.PRFSHA256|iotsafe.HKDF
+	i.Hashes = iotsafe.SHA256 | iotsafe.SHA384 | iotsafe.SHA512
 	if a.state.Type != 2 {
 		i.MaxPrivateKeys, i.MaxPublicKeys = MaxObjects, MaxObjects
-		i.Functions = iotsafe.Signing | iotsafe.KeyGeneration
-		i.Hashes = iotsafe.SHA256 | iotsafe.SHA384 | iotsafe.SHA512
-		i.Signatures = iotsafe.ECDSA
+		i.Functions |= iotsafe.Signing | iotsafe.KeyGeneration | iotsafe.KeyAgreement
+		i.Signatures = iotsafe.ECDSA | iotsafe.RSAPKCS1v15 | iotsafe.RSAPSS
+		i.KeyAgreement = iotsafe.ECKA
 	}
 	return a.state.Capabilities.limit(i)
+}
+
+// services tells of what this applet can do beyond IoT.05.
+func (a *Applet) services() iotsafe.Services {
+	s := iotsafe.Services{Version: 1, Hashes: a.info().Hashes, MaxText: MaxText}
+	can := a.state.Capabilities
+	if can.HasKeyType(iotsafe.AES128Secret) || can.HasKeyType(iotsafe.AES256Secret) {
+		s.Ciphers = iotsafe.AESGCM | iotsafe.AESCCM
+	}
+	if a.state.Type != 2 && can.HasKeyType(iotsafe.RSA2048) {
+		s.Ciphers |= iotsafe.RSAOAEP
+	}
+	return s
 }
 
 // parts is the list of objects, cut between objects into what answers carry. It is made

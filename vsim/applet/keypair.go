@@ -1,20 +1,10 @@
 package applet
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-
 	"github.com/simroot/simroot/apdu"
 	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/perso"
 	"github.com/simroot/simroot/tlv"
-)
-
-// Sizes of P-256 keys in containers, in bytes.
-const (
-	scalarSize = 32
-	pointSize  = 65
 )
 
 // readPublicKey is READ PUBLIC KEY.
@@ -34,7 +24,7 @@ func (a *Applet) readPublicKey(ch int, c apdu.Command) apdu.Response {
 		case !key.Object.Active || !key.filled() || key.Object.Access&iotsafe.Readable == 0:
 			return refuse(apdu.ConditionsNot)
 		}
-		data, err := publicKeyData(nil, key.Content)
+		data, err := publicKeyData(nil, key)
 		if err != nil {
 			return refuse(apdu.StoreDamaged)
 		}
@@ -67,7 +57,7 @@ func (a *Applet) generateKeyPair(ch int, c apdu.Command) apdu.Response {
 		switch {
 		case t.container == nil:
 			return refuse(apdu.NotFound)
-		case public == nil, !mayGenerate(t.container, public), a.inSession(t.ref):
+		case public == nil, !mayGenerate(t.container, public), a.inSession(refs...):
 			return refuse(apdu.ConditionsNot)
 		}
 		return a.generate(t.ref, public.ref())
@@ -75,15 +65,15 @@ func (a *Applet) generateKeyPair(ch int, c apdu.Command) apdu.Response {
 }
 
 func mayGenerate(private, public *Container) bool {
-	return private.Object.Functions&iotsafe.KeyGeneration != 0 &&
+	return family(private.Object.KeyType) == family(public.Object.KeyType) &&
+		private.Object.Functions&iotsafe.KeyGeneration != 0 &&
 		public.Object.Functions&iotsafe.KeyGeneration != 0 &&
 		public.Object.Access&iotsafe.Readable != 0
 }
 
 func (a *Applet) generate(private, public perso.Ref) apdu.Response {
 	next := a.state.clone()
-	key, err := next.generate(private, public)
-	if err != nil {
+	if _, err := next.generate(private, public); err != nil {
 		return refuse(apdu.Unknown)
 	}
 	durable := false
@@ -99,36 +89,22 @@ func (a *Applet) generate(private, public perso.Ref) apdu.Response {
 	}
 	data := tlv.AppendSimple(nil, private.Kind.IDTag(), []byte(private.ID)...)
 	data = tlv.AppendSimple(data, public.Kind.IDTag(), []byte(public.ID)...)
-	if data, err = iotsafe.AppendPublicKey(data, &key.PublicKey); err != nil {
+	data, err := publicKeyData(data, next.find(public))
+	if err != nil {
 		return refuse(apdu.Unknown)
 	}
 	return answer(data)
 }
 
-// generate fills both halves of a pair with a new key and leaves them inactive.
-func (s *State) generate(private, public perso.Ref) (*ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// generate fills both halves of a pair with a new key and leaves them inactive. It returns
+// the private half.
+func (s *State) generate(private, public perso.Ref) (*Container, error) {
+	half := s.find(private)
+	secret, open, err := newPrivateKey(half.Object.KeyType)
 	if err != nil {
 		return nil, err
 	}
-	scalar, err := key.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	point, err := key.PublicKey.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	s.find(private).fill(scalar)
-	s.find(public).fill(point)
-	return key, nil
-}
-
-// publicKeyData adds tag 34 for an uncompressed point to dst.
-func publicKeyData(dst, point []byte) ([]byte, error) {
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
-	if err != nil {
-		return nil, err
-	}
-	return iotsafe.AppendPublicKey(dst, key)
+	half.fill(secret)
+	s.find(public).fill(open)
+	return half, nil
 }

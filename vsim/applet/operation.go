@@ -1,8 +1,7 @@
 package applet
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto"
 	"crypto/subtle"
 	"slices"
 
@@ -79,15 +78,25 @@ func (s *State) holds(o iotsafe.Object) apdu.SW {
 		if s.Type == 2 {
 			return apdu.FunctionNotSupported
 		}
-		if o.KeyType != iotsafe.P256Persistent && o.KeyType != iotsafe.P256Volatile {
-			return apdu.WrongData
+		switch o.KeyType {
+		case iotsafe.P256Persistent, iotsafe.P256Volatile, iotsafe.RSA2048,
+			iotsafe.BrainpoolP256Persist, iotsafe.BrainpoolP256Volatile:
+			return apdu.OK
 		}
+		return apdu.WrongData
 	case iotsafe.SecretKey:
-		if o.KeyType != iotsafe.HMACSecret {
+		if _, known := secretSizes[o.KeyType]; !known {
 			return apdu.WrongData
 		}
 	}
 	return apdu.OK
+}
+
+// secretSizes are the sizes that secrets of a type may have, in bytes.
+var secretSizes = map[iotsafe.KeyType]struct{ min, max int }{
+	iotsafe.HMACSecret:   {1, perso.MaxSecret},
+	iotsafe.AES128Secret: {16, 16},
+	iotsafe.AES256Secret: {32, 32},
 }
 
 func (s *State) delete(ref perso.Ref) {
@@ -125,7 +134,8 @@ func (t *transaction) putSecret(op perso.PutSecret) apdu.SW {
 		return apdu.ReferenceNotFound
 	}
 	secret, err := t.decrypt(op.Encrypted)
-	if err != nil || len(secret) == 0 || len(secret) > perso.MaxSecret {
+	size := secretSizes[container.Object.KeyType]
+	if err != nil || len(secret) < size.min || len(secret) > size.max {
 		return apdu.WrongData
 	}
 	check := perso.SecretCheck(secret)
@@ -136,21 +146,28 @@ func (t *transaction) putSecret(op perso.PutSecret) apdu.SW {
 	return apdu.OK
 }
 
+// generate makes a key pair on a curve. The answer for an RSA key would not fit a
+// response: devices generate those.
 func (t *transaction) generate(op perso.Generate) (perso.Answer, apdu.SW) {
 	private := perso.Ref{Kind: iotsafe.PrivateKey, ID: op.Private}
 	public := perso.Ref{Kind: iotsafe.PublicKey, ID: op.Public}
-	if t.state.find(private) == nil || t.state.find(public) == nil {
+	first, second := t.state.find(private), t.state.find(public)
+	switch {
+	case first == nil, second == nil:
 		return nil, apdu.ReferenceNotFound
+	case first.Object.KeyType == iotsafe.RSA2048:
+		return nil, apdu.FunctionNotSupported
+	case family(first.Object.KeyType) != family(second.Object.KeyType):
+		return nil, apdu.ConditionsNot
 	}
-	key, err := t.state.generate(private, public)
-	if err != nil {
+	if _, err := t.state.generate(private, public); err != nil {
 		return nil, apdu.Unknown
 	}
-	proof, sw := t.signProof(key, op.Challenge)
+	proof, sw := t.signProof(first, op.Challenge)
 	if sw != apdu.OK {
 		return nil, sw
 	}
-	data, err := iotsafe.AppendPublicKey(nil, &key.PublicKey)
+	data, err := publicKeyData(nil, second)
 	if err != nil {
 		return nil, apdu.Unknown
 	}
@@ -170,21 +187,29 @@ func (t *transaction) prove(op perso.Prove) (perso.Answer, apdu.SW) {
 		proof := perso.SecretProof(c.Content, op.Challenge, t.iccid)
 		return perso.ProofAnswer{Proof: proof[:]}, apdu.OK
 	}
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), c.Content)
+	proof, sw := t.signProof(c, op.Challenge)
+	if sw != apdu.OK {
+		return nil, sw
+	}
+	return perso.ProofAnswer{Proof: proof}, apdu.OK
+}
+
+// signProof proves that the container holds a private key on a curve. An RSA signature
+// would not fit a response.
+func (t *transaction) signProof(c *Container, challenge [perso.ChallengeSize]byte) ([]byte, apdu.SW) {
+	if c.Object.KeyType == iotsafe.RSA2048 {
+		return nil, apdu.FunctionNotSupported
+	}
+	key, err := parsePrivateKey(c)
 	if err != nil {
 		return nil, apdu.StoreDamaged
 	}
-	proof, sw := t.signProof(key, op.Challenge)
-	return perso.ProofAnswer{Proof: proof}, sw
-}
-
-func (t *transaction) signProof(key *ecdsa.PrivateKey, challenge [perso.ChallengeSize]byte) ([]byte, apdu.SW) {
-	point, err := key.PublicKey.Bytes()
+	point, err := key.public()
 	if err != nil {
-		return nil, apdu.Unknown
+		return nil, apdu.StoreDamaged
 	}
 	digest := perso.ProofDigest(challenge, t.iccid, point)
-	proof, err := sign(key, digest[:])
+	proof, err := key.sign(iotsafe.ECDSA, crypto.SHA256, digest[:])
 	if err != nil {
 		return nil, apdu.Unknown
 	}
@@ -239,15 +264,15 @@ func (t *transaction) describe(c *Container) (perso.State, apdu.SW) {
 	switch {
 	case !c.filled():
 	case c.Object.Kind == iotsafe.PrivateKey:
-		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), c.Content)
+		key, err := parsePrivateKey(c)
 		if err != nil {
 			return s, apdu.StoreDamaged
 		}
-		point, err := key.PublicKey.Bytes()
+		public, err := key.public()
 		if err != nil {
-			return s, apdu.Unknown
+			return s, apdu.StoreDamaged
 		}
-		s.Digest = perso.Digest(point)
+		s.Digest = perso.Digest(public)
 	case c.Object.Kind == iotsafe.SecretKey:
 		proof := perso.SecretProof(c.Content, [perso.ChallengeSize]byte{}, t.iccid)
 		copy(s.Digest[:], proof[:])

@@ -53,9 +53,7 @@ func (a *Applet) StoreData(p1, p2 byte, data []byte) apdu.Response {
 func (a *Applet) afterCommit(touched map[perso.Ref]bool) {
 	a.leaveNotices(touched)
 	clear(a.lists)
-	for _, s := range a.sessions {
-		s.stale = s.stale || touched[s.key]
-	}
+	a.staleSessions(func(ref perso.Ref) bool { return touched[ref] })
 }
 
 // block carries out one block on the copy.

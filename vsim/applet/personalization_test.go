@@ -82,14 +82,14 @@ func TestWhatAPersonalizationRefuses(t *testing.T) {
 		return script
 	}
 	changed := file("\x02", "f", 11)
-	brainpool := privateKey("\x05", "b")
-	brainpool.KeyType = iotsafe.BrainpoolP256Persist
+	unknown := privateKey("\x05", "b")
+	unknown.KeyType = 0x43
 	for name, c := range map[string]struct {
 		want   apdu.SW
 		script []perso.Op
 	}{
 		"another description":    {apdu.ConditionsNot, []perso.Op{perso.Create{Object: changed}}},
-		"an unsupported key":     {apdu.WrongData, []perso.Op{perso.Create{Object: brainpool}}},
+		"an unsupported key":     {apdu.WrongData, []perso.Op{perso.Create{Object: unknown}}},
 		"too many objects":       {apdu.NoSpace, full()},
 		"too many bytes":         {apdu.NoSpace, []perso.Op{perso.Create{Object: file("\x07", "", applet.MaxBytes)}}},
 		"a gap":                  {apdu.WrongOffset, []perso.Op{perso.Write{File: "\x02", Offset: 1, Bytes: []byte{1}}}},

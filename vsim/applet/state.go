@@ -60,8 +60,8 @@ type Container struct {
 	Object iotsafe.Object
 
 	// Content is the bytes of a file, the scalar of a private key (32 bytes), the
-	// uncompressed point of a public key (65 bytes), the value of a secret. An empty
-	// Content means that the container is not filled.
+	// uncompressed point of a public key (65 bytes), the PKCS#1 form of an RSA key, the
+	// value of a secret. An empty Content means that the container is not filled.
 	//
 	// It is never changed in place, so that copies of a State may share it.
 	Content []byte
@@ -165,7 +165,7 @@ func (c *Container) filled() bool { return len(c.Content) > 0 }
 
 // volatile tells that the content does not outlive a reset.
 func (c *Container) volatile() bool {
-	return c.Object.KeyType == iotsafe.P256Volatile &&
+	return isVolatile(c.Object.KeyType) &&
 		(c.Object.Kind == iotsafe.PrivateKey || c.Object.Kind == iotsafe.PublicKey)
 }
 
@@ -192,13 +192,23 @@ func room(o iotsafe.Object) int {
 	switch o.Kind {
 	case iotsafe.File:
 		return o.Size
-	case iotsafe.PrivateKey:
-		return scalarSize
-	case iotsafe.PublicKey:
-		return pointSize
-	default:
-		return perso.MaxSecret
+	case iotsafe.PrivateKey, iotsafe.PublicKey:
+		return keyRoom(o)
 	}
+	return perso.MaxSecret
+}
+
+func keyRoom(o iotsafe.Object) int {
+	private := o.Kind == iotsafe.PrivateKey
+	switch {
+	case o.KeyType == iotsafe.RSA2048 && private:
+		return rsaPrivateSize
+	case o.KeyType == iotsafe.RSA2048:
+		return rsaPublicSize
+	case private:
+		return scalarSize
+	}
+	return pointSize
 }
 
 // String lists the store without a byte of any content.

@@ -1,0 +1,60 @@
+package applet
+
+import (
+	"github.com/simroot/simroot/apdu"
+	"github.com/simroot/simroot/iotsafe"
+)
+
+// verifying is a VERIFY SIGNATURE session.
+type verifying struct {
+	scheme
+	key     iotsafe.ID
+	message message
+}
+
+// prepareVerifying reads the parameters of VERIFY SIGNATURE INIT. What a key may sign does
+// not limit what may be verified with its public half.
+func (a *Applet) prepareVerifying(data []byte) (p preparation, sw apdu.SW) {
+	s, name, ok := readScheme(iotsafe.PublicKey, data)
+	if !ok {
+		return p, apdu.WrongData
+	}
+	if p.key, sw = a.resolve(iotsafe.PublicKey, name); sw != apdu.OK {
+		return p, sw
+	}
+	if p.key.container == nil {
+		return p, apdu.NotFound
+	}
+	key := p.key.container.Object
+	if !s.offered(a.state.Capabilities) || !s.allows(key) {
+		return p, apdu.ConditionsNot
+	}
+	p.task = &verifying{scheme: s, key: key.ID, message: newMessage(s, iotsafe.General, true)}
+	return p, apdu.OK
+}
+
+// update is VERIFY SIGNATURE UPDATE.
+func (s *verifying) update(a *Applet, c apdu.Command, last bool) apdu.Response {
+	if sw := s.message.add(c.Data, last); sw != apdu.OK || !last {
+		return refuse(sw)
+	}
+	digest, signature, sw := s.message.digest()
+	switch {
+	case sw != apdu.OK:
+		return refuse(sw)
+	case !s.fits(digest), len(signature) != s.signatureSize():
+		return refuse(apdu.WrongData)
+	}
+	public := a.usable(iotsafe.PublicKey, s.key)
+	if public == nil {
+		return refuse(apdu.ConditionsNot)
+	}
+	good, ok := verifies(public, s.algorithm, s.hash.Func(), digest, signature)
+	switch {
+	case !ok:
+		return refuse(apdu.StoreDamaged)
+	case !good:
+		return refuse(apdu.SignatureMismatch)
+	}
+	return refuse(apdu.OK)
+}
