@@ -60,7 +60,7 @@ func TestKnownConversationsAreToldWithoutGap(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, unknown := conversation(t, explain.Options{}, string(text))
-			if unknown || strings.Contains(got, "unknown") {
+			if unknown || strings.Contains(got, "(unknown)") {
 				t.Errorf("there is a gap in\n%s", got)
 			}
 			golden(t, strings.TrimSuffix(file, ".txt")+".golden", got)

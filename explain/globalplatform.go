@@ -33,7 +33,7 @@ func install(x *exchange, b []byte) []Part {
 		parts = append(parts, x.installValue(name, value))
 	}
 	if len(b) > 0 {
-		parts = append(parts, x.hidden("rest", b, "that belong to nothing", true))
+		parts = append(parts, x.hidden("rest", b, "left over", true))
 	}
 	return parts
 }
@@ -92,7 +92,7 @@ func (x *exchange) dataGroups(b []byte) []Part {
 		b = b[head+n:]
 	}
 	if len(b) > 0 {
-		parts = append(parts, x.hidden("rest", b, "that are no whole DGI", true))
+		parts = append(parts, x.hidden("rest", b, "left over, no whole DGI", true))
 	}
 	return parts
 }
@@ -106,7 +106,7 @@ func putKey(x *exchange, b []byte) []Part {
 		block, after, ok := lv(rest[1:])
 		check, end, ok2 := lv(after)
 		if !ok || !ok2 {
-			return append(parts, x.hidden("rest", rest, "that are no whole key", true))
+			return append(parts, x.hidden("rest", rest, "left over, no whole key", true))
 		}
 		kind := keyTypes[int(rest[0])]
 		p := Part{Name: "key", Hex: hexByte(rest[0]), Text: kind, Unknown: kind == "", Parts: []Part{

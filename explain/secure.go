@@ -55,7 +55,7 @@ func initializeAnswer(x *exchange, b []byte) []Part {
 		rest = rest[piece.size:]
 	}
 	if len(rest) > 0 {
-		parts = append(parts, x.hidden("rest", rest, "that belong to nothing", true))
+		parts = append(parts, x.hidden("rest", rest, "left over", true))
 	}
 	return parts
 }

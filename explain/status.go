@@ -48,7 +48,7 @@ var advices = []advice{
 	{apdu.ConditionsNot, nil, "", "a step before this command is missing"},
 	{apdu.RemoteAdminTouched, nil, "", "read the object again and repeat; close sessions that are left open"},
 
-	{apdu.WrongData, nil, "", "check the fields: one is missing, unknown or malformed"},
+	{apdu.WrongData, nil, "", "check the fields: one is missing, malformed or of another command"},
 	{apdu.FunctionNotSupported, []byte{0x70}, "no channel is free", "close channels left open (MANAGE CHANNEL with P1 = 80)"},
 	{apdu.FunctionNotSupported, nil, "", "the card does not do this; GET DATA tells what the applet can"},
 	{apdu.NotFound, []byte{0xA4}, "there is no such application or file", "try the other AIDs; the SIM may carry no IoT SAFE applet: send it no applet commands then"},

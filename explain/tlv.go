@@ -180,7 +180,7 @@ func (x *exchange) parts(b []byte, elements []element, d dictionary) []Part {
 		end = e.end
 	}
 	if rest := b[end:]; len(rest) > 0 {
-		parts = append(parts, x.hidden("rest", rest, "that are no whole field", true))
+		parts = append(parts, x.hidden("rest", rest, "left over, no whole field", true))
 	}
 	return parts
 }

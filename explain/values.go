@@ -78,7 +78,7 @@ func identifier(v []byte) string {
 	if err := iotsafe.ID(v).Check(); err != nil {
 		return ""
 	}
-	if printable(v) {
+	if len(v) > 1 && printable(v) {
 		return fmt.Sprintf("%q", v)
 	}
 	return "identifier"
