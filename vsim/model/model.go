@@ -35,7 +35,7 @@ func curves() *applet.Capabilities {
 	return &applet.Capabilities{
 		KeyTypes: []iotsafe.KeyType{
 			iotsafe.P256Persistent, iotsafe.P256Volatile, iotsafe.BrainpoolP256Persist, iotsafe.BrainpoolP256Volatile,
-			iotsafe.HMACSecret,
+			iotsafe.HMACSecret, iotsafe.AES128Secret, iotsafe.AES256Secret,
 		},
 		Functions:    iotsafe.Signing | iotsafe.KeyGeneration | iotsafe.KeyAgreement | iotsafe.KeyDerivation,
 		Hashes:       iotsafe.SHA256 | iotsafe.SHA384 | iotsafe.SHA512,
@@ -78,9 +78,9 @@ var Models = []Model{
 		Timing:       Timing{KeyGeneration: ms(868), Agreement: ms(109)},
 	}, {
 		Name: "sja5", Title: "sysmocom sysmoISIM-SJA5, a SIM that anybody can program",
-		Source: jcalgtest + "results of sysmoISIM-SJA5-9FV and -S17: no RSA, no elliptic curves, HMAC with SHA-256 but not 384 or 512",
+		Source: jcalgtest + "results of sysmoISIM-SJA5-9FV and -S17: no RSA, no elliptic curves, HMAC with SHA-256 but not 384 or 512, AES-128",
 		Capabilities: &applet.Capabilities{
-			KeyTypes:    []iotsafe.KeyType{iotsafe.HMACSecret},
+			KeyTypes:    []iotsafe.KeyType{iotsafe.HMACSecret, iotsafe.AES128Secret},
 			Functions:   iotsafe.KeyDerivation,
 			Hashes:      iotsafe.SHA256,
 			Derivations: iotsafe.PRFSHA256 | iotsafe.HKDF,

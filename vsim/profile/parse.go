@@ -245,7 +245,11 @@ func fillKeys(m mapping, halves []Container, fresh bool) error {
 	return err
 }
 
-// secret reads a secret key.
+// aesKeySizes are the lengths of the secrets that are AES keys, in bytes.
+var aesKeySizes = map[iotsafe.KeyType]int{iotsafe.AES128Secret: 16, iotsafe.AES256Secret: 32}
+
+// secret reads a secret key. Unless it says otherwise, it derives keys, and enciphers if
+// it is an AES key.
 func secret(n node) ([]Container, error) {
 	m, err := n.mapping("id", "label", "type", "functions", "derivations", "access", "fresh", "hex")
 	if err != nil {
@@ -274,11 +278,22 @@ func secret(n node) ([]Container, error) {
 			return nil, err
 		}
 	}
+	aes, isAES := aesKeySizes[o.KeyType]
+	if isAES {
+		if !m.has("functions") {
+			o.Functions = iotsafe.Encryption
+		}
+		if !m.has("derivations") {
+			o.Derivations = 0
+		}
+	}
 	switch {
 	case fresh && m.has("hex"):
 		return nil, n.errorf("fresh: true and hex exclude each other")
 	case fresh:
 		c.Fill = FreshSecret
+	case isAES && m.has("hex") && len(c.Content) != aes:
+		return nil, m.fields["hex"].errorf("%d bytes: want %d", len(c.Content), aes)
 	}
 	return []Container{c}, nil
 }

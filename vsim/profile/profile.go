@@ -61,10 +61,10 @@ type Fill byte
 const (
 	Empty        Fill = iota
 	FreshKeyPair      // of the two halves beside each other, P-256
-	FreshSecret       // of 32 bytes
+	FreshSecret       // of 32 bytes, or as long as its type of key wants
 )
 
-// freshSecretSize is the length of a secret that is drawn, in bytes.
+// freshSecretSize is the length of a secret that is drawn and may have any, in bytes.
 const freshSecretSize = 32
 
 //go:embed profiles/*.yaml
@@ -126,7 +126,11 @@ func (p *Profile) State() (applet.State, error) {
 		case c.Content != nil:
 			made.Content = c.Content
 		case c.Fill == FreshSecret:
-			made.Content = make([]byte, freshSecretSize)
+			size, fixed := aesKeySizes[c.Object.KeyType]
+			if !fixed {
+				size = freshSecretSize
+			}
+			made.Content = make([]byte, size)
 			rand.Read(made.Content)
 		case c.Fill == FreshKeyPair && c.Object.Kind == iotsafe.PrivateKey:
 			if err := freshKeyPair(made, &s.Objects[i+1]); err != nil {

@@ -221,6 +221,7 @@ func TestWhatIsWrongIsToldByFileLineAndField(t *testing.T) {
 		{"type: 2\nkeys:\n- private: 01", "f.yaml:3: keys[0]: private key 01: an applet of type 2"},
 		{"secrets:\n- label: x", "f.yaml:2: secrets[0]: want an id"},
 		{"secrets:\n- id: 01\n  hex: 0102\n  fresh: true", "f.yaml:2: secrets[0]: fresh: true and hex exclude"},
+		{"secrets:\n- id: 01\n  type: aes128\n  hex: 0102", "f.yaml:4: secrets[0].hex: 2 bytes: want 16"},
 		{"files:\n- id: 01", "f.yaml:2: files[0]: want an id and a capacity"},
 		{"files:\n- id: 01\n  capacity: 1.5", "f.yaml:3: files[0].capacity: want a number of bytes"},
 		{"files:\n- id: 01\n  capacity: 2\n  text: abc", "f.yaml:2: files[0]: a content of 3 bytes in a file of 2"},
@@ -255,6 +256,22 @@ func TestNoFileKeepsTheReaderLong(t *testing.T) {
 		_, _ = Parse("long.yaml", bytes.Repeat([]byte(unit), MaxSize/len(unit)))
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("%q again and again took %v", unit, took)
+		}
+	}
+}
+
+func TestAESSecretsEncipherUnlessTheySayOtherwise(t *testing.T) {
+	p, err := Parse("aes.yaml", []byte("secrets:\n- {id: 01, type: aes128, fresh: true}\n- {id: 02, type: aes256, fresh: true}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, size := range []int{16, 32} {
+		if c := s.Objects[i]; len(c.Content) != size || c.Object.Functions != iotsafe.Encryption || c.Object.Derivations != 0 {
+			t.Errorf("%+v with %d bytes", c.Object, len(c.Content))
 		}
 	}
 }

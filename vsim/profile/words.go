@@ -25,8 +25,10 @@ var (
 		{"brainpool256-volatile", iotsafe.BrainpoolP256Volatile},
 		{"rsa2048", iotsafe.RSA2048},
 	}
-	secretTypes = []word[iotsafe.KeyType]{{"hmac", iotsafe.HMACSecret}}
-	keyUsages   = []word[iotsafe.Usage]{
+	secretTypes = []word[iotsafe.KeyType]{
+		{"hmac", iotsafe.HMACSecret}, {"aes128", iotsafe.AES128Secret}, {"aes256", iotsafe.AES256Secret},
+	}
+	keyUsages = []word[iotsafe.Usage]{
 		{"general", iotsafe.General},
 		{"tls12-certificate-verify", iotsafe.TLS12CertificateVerify},
 		{"tls13-certificate-verify", iotsafe.TLS13CertificateVerify},
@@ -38,6 +40,7 @@ var (
 		{"generate", iotsafe.KeyGeneration},
 		{"agree", iotsafe.KeyAgreement},
 		{"derive", iotsafe.KeyDerivation},
+		{"encrypt", iotsafe.Encryption},
 	}
 	signatures = []word[iotsafe.SignatureAlgorithm]{
 		{"ecdsa", iotsafe.ECDSA}, {"rsa-pkcs1", iotsafe.RSAPKCS1v15}, {"rsa-pss", iotsafe.RSAPSS},
