@@ -33,7 +33,7 @@ func (c *contents) add(file string, offset int, block []byte) (all []byte) {
 	if offset > len(old) || offset+len(block) > maxFileSize || !known && len(*c) >= maxFiles {
 		return nil
 	}
-	all = append(old[:offset:offset], block...)
+	all = append(old[:offset], block...) // nobody else holds it
 	(*c)[file] = all
 	return all
 }

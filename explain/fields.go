@@ -91,6 +91,10 @@ var objectFields = dictionary{
 	0xC4: {name: "secret", fields: attributeFields},
 }
 
+// oneObjectFields describe one object, with or without the wrapper that some applets leave
+// out.
+var oneObjectFields = merged(attributeFields, objectFields)
+
 // applicationFields are what the applet says of itself (IoT SAFE 3.3).
 var applicationFields = dictionary{
 	0x10: {name: "version", value: amount("")},
@@ -136,6 +140,9 @@ var persoFields = dictionary{
 		0x80: {name: "from object number", value: amount("")},
 	})},
 }
+
+// storeFields are all that STORE DATA carries as BER-TLV.
+var storeFields = merged(domainFields, persoFields)
 
 var challengeField = dictionary{0x89: {name: "challenge", value: anything}}
 

@@ -103,7 +103,7 @@ func description(x *exchange, b []byte) []Part {
 	case 0xF0:
 		return x.simple(b, serviceFields)
 	}
-	return x.simple(b, merged(attributeFields, objectFields)) // some applets leave the wrapper out
+	return x.simple(b, oneObjectFields)
 }
 
 // application is what the applet says of itself. The proprietary identifier of one applet is

@@ -67,7 +67,7 @@ func receipt(_ *exchange, b []byte) []Part {
 func storeData(x *exchange, b []byte) []Part {
 	switch x.command.P1 & 0x18 {
 	case 0x10:
-		return x.ber(b, merged(domainFields, persoFields))
+		return x.ber(b, storeFields)
 	case 0x08:
 		return x.dataGroups(b)
 	}
