@@ -11,9 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long an answer waits for a program that does not read. Then it is lost,
-// as on a line without flow control.
-const patience = time.Second
+// How long an answer waits for a program that does not read: the first time, and again
+// while it still does not. Then it is lost, as on a line without flow control.
+const (
+	patience     = time.Second
+	lastPatience = 10 * time.Millisecond
+)
 
 // terminal is a pseudo-terminal seen from the modem.
 //
@@ -24,6 +27,7 @@ type terminal struct {
 	master *os.File
 	device string   // the name that programs open
 	held   *os.File // the device, while nobody else has it
+	deaf   bool     // what was sent last was lost
 }
 
 func openTerminal() (*terminal, error) {
@@ -32,7 +36,7 @@ func openTerminal() (*terminal, error) {
 		return nil, err
 	}
 	t := &terminal{master: master, device: held.Name(), held: held}
-	if err := errors.Join(makeRaw(held), master.SetDeadline(time.Time{})); err != nil {
+	if err := errors.Join(makeRaw(held), makeInterruptible(master)); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
@@ -55,11 +59,16 @@ func (t *terminal) Read(b []byte) (int, error) {
 
 // Write sends bytes to whoever has the device open. What nobody reads is dropped.
 func (t *terminal) Write(b []byte) (int, error) {
-	if err := t.master.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+	wait := patience
+	if t.deaf {
+		wait = lastPatience
+	}
+	if err := t.master.SetWriteDeadline(time.Now().Add(wait)); err != nil {
 		return 0, err
 	}
 	n, err := t.master.Write(b)
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EIO) {
+	t.deaf = errors.Is(err, os.ErrDeadlineExceeded)
+	if t.deaf || errors.Is(err, syscall.EIO) {
 		return len(b), nil
 	}
 	return n, err
@@ -106,6 +115,13 @@ func makeRaw(f *os.File) error {
 		s.Cc[unix.VMIN], s.Cc[unix.VTIME] = 1, 0
 		return unix.IoctlSetTermios(fd, unix.TCSETS, s)
 	})
+}
+
+// makeInterruptible makes deadlines work, which they do not on a file that blocks: opening
+// a pseudo-terminal has left it so.
+func makeInterruptible(f *os.File) error {
+	err := control(f, func(fd int) error { return unix.SetNonblock(fd, true) })
+	return errors.Join(err, f.SetDeadline(time.Time{}))
 }
 
 func flush(f *os.File, queue int) error {
