@@ -48,3 +48,49 @@ func TestSIMsOfEveryProfileAreProvisioned(t *testing.T) {
 		})
 	}
 }
+
+// The slots that docs/profiles.md gives for clients with identifiers of their own: the
+// platform fills the very containers that those clients read.
+func TestFleetsSlotsCanBeThoseOfAForeignClient(t *testing.T) {
+	w := newWorld(t)
+	for profile, fleet := range map[string]api.Profile{
+		"wolfssl": {Slots: [2]api.Slot{
+			{PrivateKey: "\x02", PublicKey: "\x02", Certificate: "\x03"},
+			{PrivateKey: "\x12", PublicKey: "\x12", Certificate: "\x13"}}, TrustAnchor: "\x04"},
+		"wolfssl2": {Slots: [2]api.Slot{
+			{PrivateKey: "02", PublicKey: "02", Certificate: "04"},
+			{PrivateKey: "\x112", PublicKey: "\x112", Certificate: "\x114"}}, TrustAnchor: "03"},
+		"orange-test": {Slots: [2]api.Slot{
+			{PrivateKey: "\x01", PublicKey: "\x01", Certificate: "\x02"},
+			{PrivateKey: "\x12\x34", PublicKey: "\xAB\xCD", Certificate: "\x12\x34"}}},
+		"m33mu": {Slots: [2]api.Slot{
+			{PrivateKey: "\x01\x00", PublicKey: "\x01\x00", Certificate: "\x02\x00"},
+			{PrivateKey: "\x11\x00", PublicKey: "\x11\x00", Certificate: "\x12\x00"}}, TrustAnchor: "\x03\x00"},
+	} {
+		t.Run(profile, func(t *testing.T) {
+			w.fleet(profile, fleet)
+			iccid := fmt.Sprintf("8988211900000030%04d", len(profile))
+			sim := vsim.NewMemory(w.sims(profile, profile, iccid)[0])
+			made := len(sim.State().Applet.Objects)
+			if _, err := w.onboard(sim); err != nil {
+				t.Fatal(err)
+			}
+			w.active(iccid)
+			d, err := device.New(t.Context(), sim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			credential, err := d.Credential(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if credential.PrivateKey != fleet.Slots[0].PrivateKey {
+				t.Errorf("the credential is under key %s, want %s", credential.PrivateKey, fleet.Slots[0].PrivateKey)
+			}
+			created := len(sim.State().Applet.Objects) - made
+			if want := map[string]int{"orange-test": 1}[profile]; created != want { // a file for the trust anchor
+				t.Errorf("%d containers were created, want %d: the SIM had its own", created, want)
+			}
+		})
+	}
+}

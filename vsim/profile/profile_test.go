@@ -59,18 +59,18 @@ func TestNamedProfilesHoldWhatTheirClientsExpect(t *testing.T) {
 			private key 04 empty, public key 04 empty, public key 05 empty,
 			secret key 21 empty, secret key 22 empty, file 02 of 2048, file 12 of 2048, file 03 of 2048`,
 		"type2": `secret key 21 empty, secret key 22 empty`,
-		"wolfssl": `private key 02 filled, public key 02 filled, private key 03 empty, public key 03 empty,
+		"wolfssl": `private key 02 empty, public key 02 empty, private key 03 empty, public key 03 empty,
 			public key 04 empty, public key 05 empty, file 03 of 2048, file 04 of 2048`,
-		"wolfssl2": `private key 3032 filled, public key 3032 filled, private key 3033 empty, public key 3033 empty,
+		"wolfssl2": `private key 3032 empty, public key 3032 empty, private key 3033 empty, public key 3033 empty,
 			public key 3037 empty, public key 3034 empty, file 3034 of 2048, file 3033 of 2048`,
-		"cira": `private key 01 filled, public key 01 filled, private key 04 empty, public key 05 empty,
+		"cira": `private key 01 empty, public key 01 empty, private key 04 empty, public key 05 empty,
 			file 02 of 2040 padded, file 03 of 2040 padded, file 06 of 2040 padded, file 07 of 2040 padded,
 			file 08 of 255 padded, file 09 of 2040 padded, file 0A of 2040 padded`,
 		"orange-test": `private key 01 filled, public key 01 filled, private key 1234 filled, public key ABCD filled,
 			secret key 21 empty, file 02 of 1024 padded, file 1234 of 1024 padded`,
-		"orange-cloud": `private key 01 filled, public key 01 filled, secret key 21 empty,
+		"orange-cloud": `private key 01 empty, public key 01 empty, secret key 21 empty,
 			file 02 of 1024 padded, file 03 of 1024 padded, file 04 of 384 padded`,
-		"m33mu": `private key 0100 filled, public key 0100 filled, private key 0400 empty, public key 0400 empty,
+		"m33mu": `private key 0100 empty, public key 0100 empty, private key 0400 empty, public key 0400 empty,
 			public key 0500 empty, file 0200 of 2048, file 0300 of 2048`,
 		"zariot": `private key 303031 filled, public key 303032 filled, private key 303036 filled, public key 303037 filled,
 			secret key 303038 filled`,
@@ -191,6 +191,38 @@ files:
 	}
 	if file := s.Objects[4]; file.Object.ID != "\xFF" || len(file.Content) != 3 {
 		t.Errorf("file %+v", file.Object)
+	}
+}
+
+func TestProfileInTheDocumentationIsARightOne(t *testing.T) {
+	page, err := os.ReadFile("../../docs/profiles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	text, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("docs/profiles.md shows no profile")
+	}
+	p, err := Parse("docs/profiles.md", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := p.State(); err != nil || len(s.Objects) != 4 {
+		t.Errorf("%v, %v", s, err)
+	}
+	for _, words := range []string{
+		names(signatureLengths), names(keyTypes), names(secretTypes), names(keyUsages), names(functions),
+		names(signatures), names(hashes), names(accesses), names(fileUsages),
+	} {
+		if !strings.Contains(strings.ReplaceAll(text, " or ", ", "), words) {
+			t.Errorf("the page does not list: %s", words)
+		}
+	}
+	for _, name := range Names() {
+		if !strings.Contains(string(page), "| `"+name+"` |") {
+			t.Errorf("the page does not tell of %s", name)
+		}
 	}
 }
 
