@@ -231,7 +231,7 @@ func TestGenericAccessTakesWhatClientsWrite(t *testing.T) {
 	talk(t, m,
 		`AT+CSIM= 10,"0070000001" > |+CSIM: 6,"019000"||OK|`, // wolfSSL
 		`AT+CSIM=24, "01A4040007A0000005590010" > |+CSIM: 4,"9000"||OK|`,
-		`AT+CSIM=10,8184000004 > |+CSIM: 12,"000000009000"||OK|`,
+		`AT+CSIM=10,8184000004 > |+CSIM: 12,"040404049000"||OK|`,
 		`at+csim=16,"81ec0000 02abcd" > |ERROR|`,
 		`at+csim=14,"81ec000002abcd" > |+CSIM: 4,"6102"||OK|`,
 		`AT+CSIM = "10" , "01c0000002" > |+CSIM: 8,"ABCD9000"||OK|`,
@@ -251,10 +251,10 @@ func TestGenericAccessTakesWhatClientsWrite(t *testing.T) {
 
 func TestLongestAPDUsTravelWhole(t *testing.T) {
 	m, _ := with(t, "")
-	talk(t, m, `AT+CSIM=24,"01A4040007A0000005590010" > |+CSIM: 4,"6881"||OK|`, `AT+CSIM=24,"00A4040007A0000005590010" > |+CSIM: 4,"9000"||OK|`)
+	talk(t, m, `AT+CSIM=24,"00A4040007A0000005590010" > |+CSIM: 4,"9000"||OK|`)
 	data := strings.Repeat("5A", 255)
 	talk(t, m, `AT+CSIM=522,"80EC0000FF`+data+`00" > |+CSIM: 514,"`+data+`9000"||OK|`)
-	talk(t, m, `AT+CSIM=10,"8084000000" > |+CSIM: 516,"`+strings.Repeat("00", 256)+`9000"||OK|`)
+	talk(t, m, `AT+CSIM=10,"8084000000" > |+CSIM: 516,"`+strings.Repeat("04", 256)+`9000"||OK|`)
 }
 
 func TestLineThatIsTooLongIsRefusedAndForgotten(t *testing.T) {
@@ -277,10 +277,10 @@ func TestSessionsKeepTheirChannels(t *testing.T) {
 	talk(t, m,
 		`AT+CCHO="A0000005590010" > |+CCHO: 1||OK|`,
 		`AT+CCHO=a0000005590010 > |+CCHO: 2||OK|`,
-		`AT+CGLA=1,10,"8084000002" > |+CGLA: 8,"00009000"||OK|`,
+		`AT+CGLA=1,10,"8084000002" > |+CGLA: 8,"04049000"||OK|`,
 		`AT+CGLA=2,14,"80EC000002ABCD" > |+CGLA: 4,"6102"||OK|`,
 		`AT+CGLA=2, 10, "00C0000002" > |+CGLA: 8,"ABCD9000"||OK|`,
-		`AT+CGLA=2,10,"8384000001" > |+CGLA: 6,"009000"||OK|`, // whatever channel the host wrote
+		`AT+CGLA=2,10,"8384000001" > |+CGLA: 6,"049000"||OK|`, // whatever channel the host wrote
 		`AT+CCHO="A0000000871004" > |+CME ERROR: 22|`,
 		`AT+CCHO="A0000005590010" > |+CCHO: 3||OK|`,
 		`AT+CCHO="A0000005590010" > |+CME ERROR: 3|`, // no channel is left
@@ -331,7 +331,7 @@ func TestRestrictedAccessReadsFiles(t *testing.T) {
 		`AT+CRSM=178,28476,1,4,0 > |+CRSM: 106,130||OK|`,
 		`AT+CRSM=176,28423,0,0,9,"","7FFF" > |+CRSM: 144,0,"089910100000000010"||OK|`,
 		`AT+CRSM=214,12258,0,0,2,"ABCD" > |+CRSM: 105,130||OK|`,
-		`AT+CSIM=10,"8084000001" > |+CSIM: 6,"009000"||OK|`, // the host's channel is as it was
+		`AT+CSIM=10,"8084000001" > |+CSIM: 6,"049000"||OK|`, // the host's channel is as it was
 		`AT+CRSM > |+CME ERROR: 50|`, `AT+CRSM=176 > |+CME ERROR: 50|`, `AT+CRSM=176,65536 > |+CME ERROR: 50|`, `AT+CRSM=176,12258,256 > |+CME ERROR: 50|`,
 		`AT+CRSM=176,12258,0,0,0,"AB" > |+CME ERROR: 50|`, `AT+CRSM=214,12258,0,0,3,"ABCD" > |+CME ERROR: 50|`, `AT+CRSM=214,12258,0,0,0 > |+CME ERROR: 50|`,
 		`AT+CRSM=176,12258,0,0,0,,"3F" > |+CME ERROR: 50|`, `AT+CRSM=176,12258,0,0,0,,"XX" > |+CME ERROR: 50|`, `AT+CRSM=136,12258 > |+CME ERROR: 4|`,
@@ -380,7 +380,7 @@ func TestHangUpForgetsHalfALine(t *testing.T) {
 	talk(t, m, `AT+CCHO="A0000005590010" > |+CCHO: 1||OK|`)
 	say(t, m, `AT+CSIM=10,"0070`)
 	m.HangUp()
-	talk(t, m, "AT > |OK|", `AT+CGLA=1,10,"8084000001" > |+CGLA: 6,"009000"||OK|`)
+	talk(t, m, "AT > |OK|", `AT+CGLA=1,10,"8084000001" > |+CGLA: 6,"049000"||OK|`)
 	if s.resets != 1 {
 		t.Errorf("%d resets: hanging up is none", s.resets)
 	}

@@ -18,20 +18,20 @@ var transcripts = map[string][]string{
 	},
 	"bare-handle": {
 		`AT+CCHO="A0000005590010" > |1||OK|`,
-		`AT+CGLA=1,10,"8084000001" > |+CGLA: 6,"009000"||OK|`,
+		`AT+CGLA=1,10,"8084000001" > |+CGLA: 6,"049000"||OK|`,
 		`AT+CCHC=1 > |OK|`,
 	},
 	"offset-handle": {
 		`AT+CCHO="A0000005590010" > |+CCHO: 7||OK|`,
 		`AT+CGLA=1,10,"8084000001" > |+CME ERROR: 21|`,
-		`AT+CGLA=7,10,"8084000001" > |+CGLA: 6,"009000"||OK|`,
+		`AT+CGLA=7,10,"8084000001" > |+CGLA: 6,"049000"||OK|`,
 		`AT+CCHC=7 > |+CCHC: 7||OK|`,
 	},
 	"hex-handle": {
 		"AT+CGLA=? > |ERROR|",
 		`AT+CCHO="A0000005590010" > |+CCHO: 000000000385a7cf||OK|`,
-		`AT+CGLA=000000000385a7cf,10,"8084000001" > |+CGLA: 6,"009000"||OK|`,
-		`AT+CGLA=385A7CF,10,"8084000001" > |+CGLA: 6,"009000"||OK|`,
+		`AT+CGLA=000000000385a7cf,10,"8084000001" > |+CGLA: 6,"049000"||OK|`,
+		`AT+CGLA=385A7CF,10,"8084000001" > |+CGLA: 6,"049000"||OK|`,
 		`AT+CCHC=385a7cf > |OK|`,
 	},
 	"no-sessions": {
@@ -55,7 +55,7 @@ var transcripts = map[string][]string{
 		`AT+CSIM=24,"01A4040007A0000005590010" > |ERROR|`,
 		`AT+CSIM=24,"00A4040007A0000005590010" > |+CSIM: 4,"9000"||OK|`,
 		`AT+CCHO="A0000005590010" > |+CCHO: 2||OK|`,
-		`AT+CGLA=2,10,"8084000001" > |+CGLA: 6,"009000"||OK|`,
+		`AT+CGLA=2,10,"8084000001" > |+CGLA: 6,"049000"||OK|`,
 	},
 	"loses-select": {
 		`AT+CSIM=24,"00A4040007A0000005590010" > |+CME ERROR: 0|`,
@@ -84,7 +84,7 @@ var transcripts = map[string][]string{
 		"AT > |OK|",
 		`AT+CSIM=10,"0070000001" > |+CREG: 5||+CSIM: 6,"019000"||+CTZV: 4||OK|`,
 		`AT+CCHO="A0000005590010" > |+CIEV: 2,3||+CCHO: 2||RING||OK|`,
-		`AT+CGLA=2,10,"8084000001" > |+CUSD: 0,"9000",15||+CGLA: 6,"009000"||+CREG: 5||OK|`,
+		`AT+CGLA=2,10,"8084000001" > |+CUSD: 0,"9000",15||+CGLA: 6,"049000"||+CREG: 5||OK|`,
 	},
 	"no-quotes": {
 		`AT+CSIM=10,"0070000001" > |+CSIM: 6,019000||OK|`,
@@ -92,13 +92,13 @@ var transcripts = map[string][]string{
 	},
 	"cuts-answers": {
 		`AT+CSIM=24,"00A4040007A0000005590010" > |+CSIM: 4,"9000"||OK|`,
-		`AT+CSIM=10,"8084000032" > |+CSIM: 104,"` + strings.Repeat("00", 50) + `9000"||OK|`,
-		`AT+CSIM=10,"8084000033" > |+CSIM: 106,"` + strings.Repeat("00", 51) + `90"||OK|`,
-		`AT+CSIM=10,"8084000000" > |+CSIM: 516,"` + strings.Repeat("00", 52) + `"||OK|`,
+		`AT+CSIM=10,"8084000032" > |+CSIM: 104,"` + strings.Repeat("04", 50) + `9000"||OK|`,
+		`AT+CSIM=10,"8084000033" > |+CSIM: 106,"` + strings.Repeat("04", 51) + `90"||OK|`,
+		`AT+CSIM=10,"8084000000" > |+CSIM: 516,"` + strings.Repeat("04", 52) + `"||OK|`,
 	},
 	"cuts-answers-unseen": {
 		`AT+CSIM=24,"00A4040007A0000005590010" > |+CSIM: 4,"9000"||OK|`,
-		`AT+CSIM=10,"8084000000" > |+CSIM: 104,"` + strings.Repeat("00", 52) + `"||OK|`,
+		`AT+CSIM=10,"8084000000" > |+CSIM: 104,"` + strings.Repeat("04", 52) + `"||OK|`,
 	},
 	"gets-response": {
 		`AT+CSIM=14,"00A40004023F00" > |+CSIM: 16,"620483023F009000"||OK|`,
@@ -108,7 +108,7 @@ var transcripts = map[string][]string{
 		`AT+CSIM=24,"00A4040007A0000005590010" > |+CSIM: 4,"9000"||OK|`,
 		`AT+CSIM=16,"80EC000002ABCD00" > |+CSIM: 4,"6102"||OK|`,
 		`AT+CSIM=10,"00C0000002" > |+CSIM: 8,"ABCD9000"||OK|`,
-		`AT+CSIM=10,"8084000001" > |+CSIM: 6,"009000"||OK|`, // without data Le stays
+		`AT+CSIM=10,"8084000001" > |+CSIM: 6,"049000"||OK|`, // without data Le stays
 	},
 	"terse": {
 		`AT+CCHO=? > |ERROR|`,

@@ -1,6 +1,7 @@
 package modem
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -53,22 +54,27 @@ func (s *sim) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	if err != nil {
 		return apdu.Response{SW: apdu.WrongLength}.Bytes(), nil
 	}
-	ch := s.channels[apdu.ChannelOf(c.CLA)]
+	n := apdu.ChannelOf(c.CLA)
+	if s.channels[n] == nil && c.INS == 0xA4 && c.P1 == 4 && n <= 3 { // SELECT opens it
+		s.channels[n] = &simChannel{}
+	}
+	ch := s.channels[n]
 	if ch == nil {
 		return apdu.Response{SW: apdu.ChannelNotSupported}.Bytes(), nil
 	}
-	r := apdu.Response{SW: apdu.OK}
-	if c.INS == 0xC0 {
-		r.Data = ch.pending
-	} else {
-		r = s.answer(ch, c)
+	if c.INS != 0xC0 {
+		r := s.answer(ch, c)
+		if len(r.Data) == 0 {
+			return r.Bytes(), nil
+		}
+		if ch.pending = r.Data; c.Le > 0 {
+			ch.pending = r.Data[:min(c.Le, len(r.Data))]
+		}
 	}
-	ch.pending = nil
-	if c.Le == 0 && len(r.Data) > 0 {
-		ch.pending = r.Data
-		r = apdu.Response{SW: 0x6100 | apdu.SW(byte(len(r.Data)))}
-	} else if len(r.Data) > c.Le {
-		r.Data = r.Data[:c.Le]
+	given := min(c.Le, len(ch.pending))
+	r := apdu.Response{Data: ch.pending[:given], SW: apdu.OK}
+	if ch.pending = ch.pending[given:]; len(ch.pending) > 0 {
+		r.SW = 0x6100 | apdu.SW(byte(len(ch.pending)))
 	}
 	return r.Bytes(), nil
 }
@@ -114,9 +120,9 @@ func (s *sim) answer(ch *simChannel, c apdu.Command) apdu.Response {
 	case c.INS == 0x84:
 		n := c.Le
 		if n == 0 {
-			n = 16
+			n = apdu.MaxLe
 		}
-		return apdu.Response{Data: make([]byte, n), SW: apdu.OK}
+		return apdu.Response{Data: bytes.Repeat([]byte{4}, n), SW: apdu.OK} // chosen by fair dice roll
 	case c.INS == 0xEC:
 		return apdu.Response{Data: c.Data, SW: apdu.OK}
 	case c.INS == 0x2A:
