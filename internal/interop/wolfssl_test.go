@@ -39,13 +39,14 @@ func wolfSSLClient(t *testing.T) string {
 	return client
 }
 
-// identity is a key and a certificate that it has signed for itself.
+// identity is a key and a certificate that it has signed for itself. A server's is its
+// own CA too, as the device's trust anchor is taken for one.
 type identity struct {
 	key         *ecdsa.PrivateKey
 	certificate []byte // DER
 }
 
-func newIdentity(t *testing.T, name string) identity {
+func newIdentity(t *testing.T, name string, ca bool) identity {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -54,8 +55,11 @@ func newIdentity(t *testing.T, name string) identity {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true,
+		KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true, IsCA: ca,
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	if ca {
+		template.KeyUsage |= x509.KeyUsageCertSign
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -155,9 +159,10 @@ const (
 // reads the certificates, makes the ephemeral key, agrees on the secret, extracts, verifies the
 // server and signs. OpenSSL at the other end accepts it, and data flows both ways.
 func TestWolfSSLConnectsWithTheSIM(t *testing.T) {
-	own, peer := newIdentity(t, "device"), newIdentity(t, "server")
+	own, peer := newIdentity(t, "device", false), newIdentity(t, "server", true)
 	port, s := server(t, peer, own.certificate)
-	printed := run(t, port, modemWithSIM(t, own, peer.certificate))
+	modem := modemWithSIM(t, own, peer.certificate)
+	printed := run(t, port, modem)
 	if !strings.Contains(printed, established) {
 		t.Fatal("wolfSSL's client did not establish a connection")
 	}
@@ -172,6 +177,11 @@ func TestWolfSSLConnectsWithTheSIM(t *testing.T) {
 	start, shaking := exchanges.before(handshaking), exchanges.between(handshaking, established)
 	t.Logf("wolfSSL: %d commands to start, %d in the handshake, %d applet commands among them:\n%s",
 		start.commands(), shaking.commands(), shaking.commands()-shaking.count("GET RESPONSE"), shaking.table())
+	ourStart, ourHandshake := ours(t, modem, port)
+	t.Logf("simroot, on the same SIM: %d exchanges to start, %d in the handshake", ourStart, ourHandshake)
+	if ourHandshake != 2 {
+		t.Errorf("simroot's handshake takes %d exchanges, want 2", ourHandshake)
+	}
 	for name, want := range map[string]int{
 		"GENERATE KEY PAIR": 1, "COMPUTE DH": 1, "COMPUTE SIGNATURE UPDATE": 1, "VERIFY SIGNATURE UPDATE": 1,
 	} {
@@ -183,7 +193,7 @@ func TestWolfSSLConnectsWithTheSIM(t *testing.T) {
 
 // The judge can condemn: a server whose certificate is not the one on the SIM is refused.
 func TestWolfSSLRefusesAnotherServer(t *testing.T) {
-	own, trusted, other := newIdentity(t, "device"), newIdentity(t, "server"), newIdentity(t, "server")
+	own, trusted, other := newIdentity(t, "device", false), newIdentity(t, "server", true), newIdentity(t, "server", true)
 	port, _ := server(t, other, own.certificate)
 	if printed := run(t, port, modemWithSIM(t, own, trusted.certificate)); strings.Contains(printed, established) {
 		t.Fatal("wolfSSL's client accepts a server that the SIM does not know")
