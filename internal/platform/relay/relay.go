@@ -29,9 +29,10 @@ import (
 
 // Limits on sessions.
 const (
-	maxSessions   = 10_000          // in all
-	maxPerSIM     = 4               // that have not proved themselves yet, or linger
-	idleTime      = 2 * time.Minute // a session that nobody answers is forgotten
+	maxSessions   = 10_000           // in all
+	maxPerSIM     = 4                // that have not proved themselves yet, or linger
+	idleTime      = 2 * time.Minute  // a session that nobody answers is forgotten
+	lingerTime    = 10 * time.Second // and one that has ended, when its end can have been heard
 	serveTime     = 30 * time.Second
 	minAID        = 5
 	maxAID        = 16
@@ -108,21 +109,34 @@ func (r *Relay) Answer(ctx context.Context, id string, answers api.RelayAnswers)
 		return api.RelayStep{}, refuse(http.StatusNotFound, api.CodeUnknownSession,
 			"this session is not known here: it has ended, or the platform was restarted; start the onboarding again")
 	}
-	s.touch(r.o.Clock())
+	defer func() { s.touch(r.o.Clock()) }()
 	return s.answer(ctx, answers)
 }
 
-// admit makes a session known, if there is room for it.
+// admit makes a session known, if there is room for it, and lets go of those that nobody
+// will miss.
 func (r *Relay) admit(s *session) error {
+	left, err := r.makeRoom(s)
+	for _, other := range left {
+		other.stop() // waits while it is being served: not under the lock
+	}
+	return err
+}
+
+// makeRoom is admit but for ending the sessions that it returns, which are known no more.
+func (r *Relay) makeRoom(s *session) (left []*session, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.o.Clock()
+	leave := func(other *session) {
+		delete(r.sessions, other.id)
+		left = append(left, other)
+	}
 	same := 0
 	var oldest *session
-	for id, other := range r.sessions {
-		if now.Sub(other.lastUse()) > idleTime {
-			other.stop()
-			delete(r.sessions, id)
+	for _, other := range r.sessions {
+		if other.stale(now) {
+			leave(other)
 			continue
 		}
 		if other.iccid == s.iccid {
@@ -135,17 +149,16 @@ func (r *Relay) admit(s *session) error {
 	if len(r.sessions) >= maxSessions {
 		e := refuse(http.StatusTooManyRequests, api.CodeTooManyRequests, "too many onboardings at once: come again in a while")
 		e.RetryAfter = 10 * time.Second
-		return e
+		return left, e
 	}
 	// A device that keeps losing power leaves sessions behind: the least recently used
 	// makes room. A stranger who opens sessions for this SIM can push out only what has
 	// been idle for longer than his own.
 	if same >= maxPerSIM {
-		oldest.stop()
-		delete(r.sessions, oldest.id)
+		leave(oldest)
 	}
 	r.sessions[s.id] = s
-	return nil
+	return left, nil
 }
 
 func (r *Relay) drop(s *session) {

@@ -16,6 +16,7 @@ import (
 type session struct {
 	id, iccid string
 	used      atomic.Int64 // Unix nanoseconds of the last request
+	ended     atomic.Bool  // the walk is over; only its last answer is kept
 
 	mu      sync.Mutex
 	walk    *walk
@@ -36,7 +37,13 @@ func newSession(iccid string, now time.Time) *session {
 func (s *session) touch(now time.Time) { s.used.Store(now.UnixNano()) }
 func (s *session) lastUse() time.Time  { return time.Unix(0, s.used.Load()) }
 
-// start makes the walk ready to run; it runs up to its first commands in advance.
+// stale tells whether nobody will miss the session.
+func (s *session) stale(now time.Time) bool {
+	idle := now.Sub(s.lastUse())
+	return idle > idleTime || s.ended.Load() && idle > lingerTime
+}
+
+// start makes the walk ready to run.
 func (s *session) start(w *walk) {
 	s.walk = w
 	s.next, s.release = iter.Pull(func(yield func([][]byte) bool) {
@@ -66,6 +73,7 @@ func (s *session) answer(ctx context.Context, a api.RelayAnswers) (api.RelayStep
 	}
 	if a.Failure != "" {
 		s.release()
+		s.ended.Store(true)
 		s.err = refuse(http.StatusConflict, api.CodeCardRefused, "the agent could not reach the card; start again when it can")
 		s.step.Step++
 		return api.RelayStep{}, s.err
@@ -126,6 +134,7 @@ func (s *session) advanceLocked(ctx context.Context, responses [][]byte) (api.Re
 		next.Result = s.walk.result
 	}
 	s.step, s.served = next, true
+	s.ended.Store(!running)
 	if s.err != nil {
 		return api.RelayStep{}, s.err
 	}
