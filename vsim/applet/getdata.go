@@ -90,21 +90,22 @@ func (a *Applet) services() iotsafe.Services {
 // parts is the list of objects, cut between objects into what answers carry. It is made
 // at once, so that a change between two parts does not show.
 func (a *Applet) parts() [][]byte {
-	parts := [][]byte{nil}
+	var parts [][]byte
+	part := make([]byte, 0, maxListPart)
+	var room [192]byte // for the longest description
 	for _, kind := range iotsafe.Kinds {
 		for i := range a.state.Objects {
 			if a.state.Objects[i].Object.Kind != kind {
 				continue
 			}
-			entry := a.state.Objects[i].describe().Append(nil)
-			last := len(parts) - 1
-			if len(parts[last])+len(entry) > maxListPart {
-				parts, last = append(parts, nil), last+1
+			entry := a.state.Objects[i].describe().Append(room[:0])
+			if len(part)+len(entry) > maxListPart {
+				parts, part = append(parts, part), make([]byte, 0, maxListPart)
 			}
-			parts[last] = append(parts[last], entry...)
+			part = append(part, entry...)
 		}
 	}
-	return parts
+	return append(parts, part)
 }
 
 func (a *Applet) nextPart(ch int) apdu.Response {

@@ -237,11 +237,8 @@ func publicKeyData(dst []byte, c *Container) ([]byte, error) {
 		}
 		return iotsafe.AppendAnyPublicKey(dst, iotsafe.Point(c.Content))
 	}
-	key, err := iotsafe.ParsePublicKey(c.Content)
-	if err != nil {
-		return nil, err
-	}
-	return iotsafe.AppendPublicKey(dst, key)
+	// Whether the point is on the curve was found out when it came in.
+	return iotsafe.AppendAnyPublicKey(dst, iotsafe.Point(c.Content))
 }
 
 // publicKeyContent is what a container of the given type holds for public key data (tag
