@@ -185,8 +185,8 @@ func looksLikeAnswer(b []byte) bool {
 			return false
 		}
 	}
-	n := len(b) - 2
-	return (apdu.SW(b[n])<<8 | apdu.SW(b[n+1])).Meaning() != ""
+	class := b[len(b)-2] >> 4
+	return class == 0x6 || class == 0x9 // of the status words that there are
 }
 
 // class explains the class byte.
