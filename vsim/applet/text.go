@@ -80,15 +80,18 @@ func chooseForm(data []byte, tail, last bool) (lengthForm, bool) {
 			}
 		}
 	}
-	// The length of the whole: which form it has, only its first byte tells.
-	f := forms[2]
-	switch {
-	case data[1] == 0x00:
-		f = forms[0]
-	case data[1] >= 0x81 && data[1] <= 0x83:
-		f = forms[1]
+	// The length of the whole text. The three-byte form comes last, unless its first byte
+	// is zero: as long a text as the others would announce is hardly ever signed.
+	order := []lengthForm{forms[1], forms[2], forms[0]}
+	if data[1] == 0x00 {
+		order = forms[:1]
 	}
-	return f, f.head > 0 && f.head+f.length > len(data)
+	for _, f := range order {
+		if f.head > 0 && f.head+f.length > len(data) {
+			return f, true
+		}
+	}
+	return lengthForm{}, false
 }
 
 // beginsSignature tells whether b looks like tag 33, or the beginning of one.
