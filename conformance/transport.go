@@ -139,11 +139,12 @@ var transportTests = []Test{
 			var got []byte
 			s.once(c)
 			for len(got) < len(want) {
-				r := s.getResponse(0, min(5, len(want)-len(got)))
+				n := min(5, len(want)-len(got))
+				r := s.getResponse(0, n)
 				got = append(got, r.Data...)
 				left := len(want) - len(got)
-				if len(r.Data) == 0 || left < 0 || (left > 0) != (r.SW>>8 == 0x61) || left > 0 && int(byte(r.SW)) != left || left == 0 && !r.SW.Succeeded() {
-					s.fail("with %d bytes left GET RESPONSE was answered %04X", left, uint16(r.SW))
+				if len(r.Data) != n || (left > 0) != (r.SW>>8 == 0x61) || left > 0 && int(byte(r.SW)) != left || left == 0 && !r.SW.Succeeded() {
+					s.fail("GET RESPONSE for %d bytes, with %d left behind them, was answered %d bytes and %04X", n, left, len(r.Data), uint16(r.SW))
 				}
 			}
 			s.same("the parts together", got, want)
