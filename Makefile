@@ -13,13 +13,14 @@ build: ## bin/simroot
 
 test: deps ## every test, on real parts, with the race detector
 	go vet ./...
-	go test -race ./...
+	go test -race -timeout 8m ./...
 
 interop: ## foreign software built from its source, as judge (wolfSSL; Debian)
 	scripts/deps interop
 	client=$$(scripts/wolfssl) && SIMROOT_WOLFSSL=$$client go test -tags interop -count=1 -v ./internal/interop
 
-bench: deps ## every benchmark
+bench: deps ## what it all costs, as a table (docs/benchmarks.md), then every benchmark
+	go run ./internal/bench -write docs/benchmarks.md
 	go test -run '^$$' -bench . -benchmem ./...
 
 lint: ## format, vet, staticcheck, known vulnerabilities, tidy go.mod, floors
