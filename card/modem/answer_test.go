@@ -11,7 +11,7 @@ import (
 func FuzzAnswers(f *testing.F) {
 	for _, s := range []string{
 		`+CSIM: 12,"AABBCCDD9000"`, "+CSIM: 8,\"AABB\n+CREG: 1\n9000\"", "+CSIM: 4,9000\nRING", "+CCHO: 7", "000000000385a7cf",
-		`+CRSM: 144,0,"98103254769810325476"`, "+CRSM: 106,130", "+CME ERROR: SIM busy", "ERROR", "+CSIM: 99999,\"", "+CCHO: ,",
+		"", `+CRSM: 144,0,"98103254769810325476"`, "+CRSM: 106,130", "+CME ERROR: SIM busy", "ERROR", "+CSIM: 99999,\"", "+CCHO: ,",
 	} {
 		f.Add(s)
 	}
