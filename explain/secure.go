@@ -136,8 +136,6 @@ func (x *exchange) unprotect() []Part {
 func (x *exchange) unprotectAnswer(data []byte) []Part {
 	secure := x.ch.secure
 	switch {
-	case len(data) == 0:
-		return nil
 	case !secure.open:
 		return []Part{{Name: "data", Text: count(len(data)) + ", protected or not: the begin of the secure channel is not here"}}
 	case !secure.level.Has(scp03.RMAC), !x.sw.Processed():

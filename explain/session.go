@@ -17,6 +17,7 @@ type Session struct {
 	options  Options
 	channels [apdu.MaxChannel + 1]channel
 	last     *exchange // the command that the next answer belongs to
+	withheld int       // bytes of what is being explained that are not told
 }
 
 // New starts a conversation.
@@ -26,6 +27,7 @@ func New(o Options) *Session { return &Session{options: o} }
 type channel struct {
 	asked     *exchange // the last command but GET RESPONSE
 	collected []byte    // of its answer, so far
+	withheld  bool      // not all of that is told
 	app       application
 	file      int    // identifier of the current elementary file
 	list      []byte // begin of an object that the next part of a list completes
@@ -52,6 +54,9 @@ func (s *Session) Command(b []byte) Explanation {
 	c, err := apdu.Parse(b)
 	if err != nil {
 		s.last = nil
+		if len(b) > 0 {
+			s.channels[apdu.ChannelOf(b[0])].asked = nil
+		}
 		return Explanation{Hex: header(b), Name: "no command", Parts: []Part{{Name: "fault", Text: err.Error(), Unknown: true}}}
 	}
 	ch := &s.channels[apdu.ChannelOf(c.CLA)]
@@ -60,18 +65,23 @@ func (s *Session) Command(b []byte) Explanation {
 	e.Parts = append(e.Parts, x.class())
 
 	var protection []Part
-	if x.secured {
+	switch {
+	case s.withheld > 0 && s.withheld >= len(c.Data):
+		protection = []Part{notTold(c.Data)}
+	case x.secured:
 		protection = x.unprotect()
 	}
 	x.row = x.find()
 	if c.INS == insGetResponse && ch.asked != nil {
 		s.last = ch.asked
 	} else {
-		s.last, ch.asked, ch.collected = x, x, nil
+		s.last, ch.asked, ch.collected, ch.withheld = x, x, nil, false
 	}
 	if x.row == nil {
 		e.Parts = append(e.Parts, x.lengths()...)
-		if len(c.Data) > 0 {
+		if protection != nil {
+			e.Parts = append(e.Parts, protection...)
+		} else if len(c.Data) > 0 {
 			e.Parts = append(e.Parts, x.hidden("data", c.Data, "of an instruction that is not known", true))
 		}
 		return e
@@ -86,6 +96,11 @@ func (s *Session) Command(b []byte) Explanation {
 		e.Parts = append(e.Parts, x.commandData(c.Data)...)
 	}
 	return e
+}
+
+// notTold is data that whoever wrote the conversation down has left out.
+func notTold(b []byte) Part {
+	return Part{Name: "data", Text: count(len(b)) + ", left out when it was recorded"}
 }
 
 // commandData explains the data of a command in clear.
@@ -122,6 +137,7 @@ func (s *Session) Answer(b []byte) Explanation {
 // answerData explains the data of an answer. What waits for GET RESPONSE is put together
 // before it is explained.
 func (x *exchange) answerData(data []byte) []Part {
+	x.ch.withheld = x.ch.withheld || x.session.withheld > 0
 	if high := x.sw >> 8; high == 0x61 || high == 0x9F {
 		if len(x.ch.collected)+len(data) <= maxCollected {
 			x.ch.collected = append(x.ch.collected, data...)
@@ -136,10 +152,12 @@ func (x *exchange) answerData(data []byte) []Part {
 		x.ch.collected = nil
 	}
 	switch {
-	case x.secured:
-		return x.unprotectAnswer(data)
 	case len(data) == 0:
 		return nil
+	case x.ch.withheld:
+		return []Part{notTold(data)}
+	case x.secured:
+		return x.unprotectAnswer(data)
 	}
 	return x.clearAnswer(data)
 }
@@ -233,7 +251,7 @@ func (x *exchange) hidden(name string, b []byte, text string, unknown bool) Part
 	if text != "" {
 		p.Text += " " + text
 	}
-	if x.session.options.ShowSecrets {
+	if x.session.options.ShowSecrets && x.session.withheld == 0 {
 		p.Hex = fmt.Sprintf("%X", b)
 	}
 	return p

@@ -17,7 +17,7 @@ func read(text string) (steps []string, err error) {
 		if err != nil {
 			return steps, err
 		}
-		steps = append(steps, fmt.Sprintf("%s%X", [...]string{explain.Either: "?", explain.Command: ">", explain.Answer: "<"}[step.Kind], step.Bytes))
+		steps = append(steps, fmt.Sprintf("%s%X", [...]string{explain.Either: "?", explain.Command: ">", explain.Answer: "<", explain.Failure: "!"}[step.Kind], step.Bytes))
 	}
 	return steps, nil
 }
@@ -33,8 +33,9 @@ func TestConversationsAreReadAsPeopleWriteThem(t *testing.T) {
 		"mode 01 > 014801 < 9000":                        ">014801 <9000",
 		"  9000":                                         "?9000",
 		"9000\n6985":                                     "?9000 ?6985",
-		"(nothing) # at all":                             "",
-		"> 00 (remark without end":                       ">00",
+		"0.000102 > 01A404 \n0.5 < XX9000\n1.25 ! it (the modem) <died>": ">01A404 <009000 !",
+		"(nothing) # at all":       "",
+		"> 00 (remark without end": ">00",
 	} {
 		got, err := read(text)
 		if err != nil || strings.Join(got, " ") != want {
@@ -74,6 +75,9 @@ func TestKnownCommandsAndAnswersNeedNoMark(t *testing.T) {
 		for step, err := range explain.Read(bytes.NewReader(text)) {
 			if err != nil {
 				t.Fatal(err)
+			}
+			if step.Kind == explain.Failure {
+				continue
 			}
 			e := explain.New(explain.Options{}).Explain(explain.Step{Bytes: step.Bytes})
 			if e.Answer != (step.Kind == explain.Answer) {

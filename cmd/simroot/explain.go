@@ -28,13 +28,14 @@ applet, of GlobalPlatform and of the UICC. It needs no SIM.
 
 Digits are hexadecimal, blanks do not matter. Commands are marked with > and answers with
 <; without a mark, what looks like a command is one. Lines of a file may have remarks
-in parentheses or behind #, and an indented line goes on with the one before.
+in parentheses or behind #, and an indented line goes on with the one before. A trace,
+as --trace of other commands records it, is such a file.
 
 What may be secret is told by its length alone; --show-secrets shows it.`,
 		Args: cobra.ArbitraryArgs,
 	}
 	flags := c.Flags()
-	file := flags.String("file", "", "explain the commands and answers in this file; - is standard input")
+	file := flags.String("file", "", "explain the commands and answers in this file, or recorded trace; - is standard input")
 	answerTo := flags.String("answer-to", "", "the command that HEX answers, hexadecimal")
 	secrets := flags.Bool("show-secrets", false, "show secrets, derived and random bytes, and what is not known")
 	asJSON := flags.Bool("json", false, "write JSON for scripts, one object per line")
