@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -17,9 +18,23 @@ import (
 // A recording that cannot be written does not disturb the session: Close tells of it. Close
 // closes c, and not w.
 func Record(c card.Conn, w io.Writer) card.Conn {
-	r := &recorder{card: c, w: w, began: time.Now(), busy: card.NewTurn()}
+	return record(&recorder{card: c, w: w})
+}
+
+// RecordFile is [Record] to a new file, which only its owner may read, and which is closed
+// with the card. An older file of that name is replaced. If it fails, c is closed.
+func RecordFile(c card.Conn, name string) (card.Conn, error) {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("record a trace: %w", err), c.Close())
+	}
+	return record(&recorder{card: c, w: file, file: file}), nil
+}
+
+func record(r *recorder) card.Conn {
+	r.began, r.busy = time.Now(), card.NewTurn()
 	r.write(heading)
-	if l, ok := c.(card.Locker); ok {
+	if l, ok := r.card.(card.Locker); ok {
 		return lockingRecorder{r, l}
 	}
 	return r
@@ -27,6 +42,7 @@ func Record(c card.Conn, w io.Writer) card.Conn {
 
 type recorder struct {
 	card  card.Conn
+	file  io.Closer // to be closed with the card, if any
 	began time.Time
 
 	busy  card.Turn // one exchange at a time; guards what follows
@@ -57,11 +73,17 @@ func (r *recorder) Transmit(ctx context.Context, command []byte) ([]byte, error)
 	return answer, nil
 }
 
-// Close closes the card.
+// Close closes the card, and the file if it is ours.
 func (r *recorder) Close() error {
 	err := r.card.Close()
 	free, _ := r.busy.Lock(context.Background())
 	defer free()
+	if r.file != nil {
+		if wrong := r.file.Close(); r.wrong == nil {
+			r.wrong = wrong
+		}
+		r.file = nil
+	}
 	if r.wrong != nil {
 		err = errors.Join(err, fmt.Errorf("the trace is not complete: %w", r.wrong))
 	}

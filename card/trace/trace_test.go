@@ -218,6 +218,33 @@ func TestATraceThatCannotBeWrittenDoesNotDisturbTheSession(t *testing.T) {
 	}
 }
 
+func TestATraceInAFileIsForItsOwnerOnlyAndClosedWithTheCard(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "session.trace")
+	for range 2 { // the second replaces the first
+		c, err := RecordFile(&answers{t: t, give: []string{"9000"}}, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Transmit(t.Context(), unhex(t, "00708001")); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if r, err := Open(name); err != nil || len(r.entries) != 2 {
+		t.Error(err)
+	}
+	if _, err := RecordFile(&answers{}, t.TempDir()); err == nil {
+		t.Error("a trace in place of a folder")
+	}
+}
+
 // lockable is a card that several may use.
 type lockable struct {
 	answers

@@ -2,26 +2,33 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/card/trace"
 	"github.com/simroot/simroot/device"
 )
 
 func newDevice() *cobra.Command {
 	c := &cobra.Command{Use: "device", Short: "Use a SIM from the device it sits in"}
+	c.PersistentFlags().String(traceFlag, "", "record what passes between device and SIM in this file, without secrets")
 	c.AddCommand(newDeviceOnboard(), newDeviceStatus())
 	return c
 }
+
+// traceFlag records a session with the SIM (docs/tracing.md).
+const traceFlag = "trace"
 
 // cardFlags name the SIM that a command works with.
 type cardFlags struct{ uri, aid string }
 
 func addCard(c *cobra.Command) *cardFlags {
 	var f cardFlags
-	c.Flags().StringVar(&f.uri, "card", "", "the SIM: vsim:FILE, pcsc:, pcsc:READER NAME, modem:PORT[?baud=N] or tcp:HOST:PORT")
+	c.Flags().StringVar(&f.uri, "card", "", "the SIM: vsim:FILE, pcsc:, pcsc:READER NAME, modem:PORT[?baud=N], tcp:HOST:PORT or trace:FILE")
 	c.Flags().StringVar(&f.aid, "aid", "", "look for the applet under this AID only, hexadecimal")
 	return &f
 }
@@ -38,7 +45,27 @@ func (f *cardFlags) open(c *cobra.Command) (*device.Device, error) {
 		}
 		opts = append(opts, device.WithAID(aid))
 	}
-	return device.Open(c.Context(), f.uri, opts...)
+	sim, err := card.Open(c.Context(), f.uri)
+	if err != nil {
+		return nil, err
+	}
+	if file := c.Flag(traceFlag); file != nil && file.Value.String() != "" {
+		if sim, err = trace.RecordFile(sim, file.Value.String()); err != nil {
+			return nil, err
+		}
+	}
+	d, err := device.New(c.Context(), sim, opts...)
+	if err != nil {
+		return nil, errors.Join(err, sim.Close())
+	}
+	return d, nil
+}
+
+// closeDevice gives a SIM back. What goes wrong then is told, but the work is done.
+func closeDevice(c *cobra.Command, d *device.Device) {
+	if err := d.Close(); err != nil {
+		fmt.Fprintf(c.ErrOrStderr(), "simroot: close the SIM: %v\n", err)
+	}
 }
 
 func newDeviceOnboard() *cobra.Command {
@@ -61,7 +88,7 @@ SIM keeps the credential it had until the new one is complete.`,
 		if err != nil {
 			return err
 		}
-		defer d.Close()
+		defer closeDevice(c, d)
 		done, err := d.Onboard(c.Context(), client)
 		if err != nil {
 			return err
@@ -93,7 +120,7 @@ func newDeviceStatus() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer d.Close()
+		defer closeDevice(c, d)
 		status, err := d.Status(c.Context())
 		if err != nil {
 			return err

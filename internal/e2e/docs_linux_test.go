@@ -10,13 +10,23 @@ import (
 	"github.com/simroot/simroot/internal/e2e/realparts"
 )
 
-// The commands of the quickstart work as they are written, one after the other.
 func TestTheQuickstartRunsAsWritten(t *testing.T) {
-	page, err := os.ReadFile("../../docs/quickstart.md")
+	runsAsWritten(t, "quickstart.md", "Created fleet meters", "Imported 1 SIMs", "holds a new credential", "revoked")
+}
+
+func TestThePageOnTracesRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "tracing.md", "> 00A4", "SELECT", "SIM     89882119900000000017", "the session differs from the trace")
+}
+
+// runsAsWritten runs the commands of a page, one after the other, and looks for what they
+// are to print.
+func runsAsWritten(t *testing.T, name string, wants ...string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := filepath.Join(t.TempDir(), "quickstart")
+	script := filepath.Join(t.TempDir(), "page")
 	if err := os.WriteFile(script, []byte("set -eu -o pipefail\n"+shellBlocks(string(page))), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -27,9 +37,9 @@ func TestTheQuickstartRunsAsWritten(t *testing.T) {
 	if code := p.Wait(); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, p.Output())
 	}
-	for _, want := range []string{"Created fleet meters", "Imported 1 SIMs", "holds a new credential", "revoked"} {
+	for _, want := range wants {
 		if !strings.Contains(p.Output(), want) {
-			t.Errorf("the quickstart does not print %q", want)
+			t.Errorf("%s does not print %q", name, want)
 		}
 	}
 }
