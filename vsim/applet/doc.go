@@ -30,11 +30,11 @@
 // Commands that name no object (the application information, the list, random numbers)
 // neither wait for a personalisation nor report one.
 //
-// # Choices where the interface leaves one
+// # Commands
 //
-// A label that several objects bear means the active one. A key pair is a private and a
-// public key with the same label, or without labels the same identifier. GENERATE KEY
-// PAIR needs the key generation function on both halves and activates them; a volatile
-// pair is never written and ends with a reset. An unknown object is 6A82. Only one UPDATE
-// is taken for a signature, in modes 01 and 03.
+// Every command of IoT.05, with all operation modes, on P-256, brainpoolP256r1 and RSA
+// keys and HMAC secrets; and simroot's own services, which are hashing, AES-GCM, AES-CCM
+// and RSA-OAEP. Commands that come in INIT and UPDATE are sessions, of which each is a
+// task. What each command takes and answers, and every choice where the interface leaves
+// one, is in docs/applet.md, whose exchanges the tests replay.
 package applet
