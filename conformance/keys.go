@@ -84,17 +84,23 @@ func (s *Session) readKey(o iotsafe.Object) *ecdsa.PublicKey {
 	return s.parseKey(data)
 }
 
-// parseKey reads public key data in the form of chapter 3.12.
+// parseKey reads public key data with a point of P-256.
 func (s *Session) parseKey(data []byte) *ecdsa.PublicKey {
+	point := s.pointData(data)
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		s.fail("the card's public key % X is no point of P-256", point)
+	}
+	return key
+}
+
+// pointData is the point in public key data of the form of chapter 3.12.
+func (s *Session) pointData(data []byte) []byte {
 	const head = "\x34\x45\x49\x43\x86\x41"
 	if len(data) != len(head)+65 || string(data[:len(head)]) != head {
 		s.fail("public key data is % X, want 34 45 49 43 86 41 and a point of 65 bytes", data)
 	}
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), data[len(head):])
-	if err != nil {
-		s.fail("the card's public key % X is no point of P-256", data[len(head):])
-	}
-	return key
+	return data[len(head):]
 }
 
 // generated is what GENERATE KEY PAIR answers.

@@ -62,7 +62,7 @@ func Tests() []Test {
 		generateTests, publicKeyTests, putTests,
 		signTests, signModeTests, signRefusalTests, sessionTests,
 		verifyTests, verifyRefusalTests,
-		agreementTests, prfTests, hkdfTests, rsaTests,
+		agreementTests, prfTests, hkdfTests, rsaTests, brainpoolTests,
 		parameterTests, transportTests, recoveryTests,
 	)
 }

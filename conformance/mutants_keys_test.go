@@ -61,6 +61,13 @@ var generateMutants = []mutant{
 		}
 		return right(ch, c)
 	})},
+	{"GENERATE with Le answers the key alone", "3.8-le", after(generate, func(c apdu.Command, r apdu.Response) apdu.Response {
+		if c.Le > 0 && r.SW == apdu.OK {
+			r.Data = r.Data[len(r.Data)-71:]
+		}
+		return r
+	})},
+	{"a malformed name for GENERATE is only unknown", "3.8-malformed", answers(generate, apdu.WrongData, apdu.NotFound)},
 	{"P1 of GENERATE is ignored", "3.8-parameters", ignoresP1(generate, 0)},
 	{"GENERATE of an unknown key answers 6985", "3.8-unknown", answers(generate, apdu.NotFound, apdu.ConditionsNot)},
 	{"a generated key does not sign", "3.8-signs", func(w *wrong) {
@@ -140,7 +147,7 @@ var putMutants = []mutant{
 	{"closing an idle PUT session is an error", "3.10-close", closeOfIdleFails(putInit, putUpdate)},
 	{"SELECT leaves PUT sessions", "3.10-select", func(w *wrong) { w.selects = func(int) {} }},
 	{"a key without the right is put", "3.10-no-right", both(
-		lie(iotsafe.PublicKey, "\x05", 0x60, 1), hide(iotsafe.PublicKey, "\x01", "an id of twenty byte", "\x07", "\x08", "\x04", "\x09", "\x0B", "\x0C", "\x0D"))},
+		lie(iotsafe.PublicKey, "\x05", 0x60, 1), hide(iotsafe.PublicKey, "\x01", "an id of twenty byte", "\x08", "\x0F", "\x04", "\x09", "\x0B", "\x0C", "\x0D"))},
 	{"a key that was put is not activated", "3.10-active", lie(iotsafe.PublicKey, "\x05", 0x4A, 0)},
 	{"PUT keeps the first key", "3.10-read-back", func(w *wrong) {
 		put := false
@@ -152,6 +159,14 @@ var putMutants = []mutant{
 			return right(ch, c)
 		})(w)
 	}},
+	{"PUT takes no labels", "3.10-label", around(func(ch int, c apdu.Command, right handler) apdu.Response {
+		if c.INS == putInit && len(c.Data) > 0 && c.Data[0] == 0x75 {
+			return apdu.Response{SW: apdu.WrongData}
+		}
+		return right(ch, c)
+	})},
+	{"of key data in parts the last counts", "3.10-parts", dropsMore(putUpdate)},
+	{"a container takes a point of any curve", "3.10-brainpool", onlyFor(putInit, "\x85\x01\x11", answers(putUpdate, apdu.WrongData, apdu.OK))},
 	{"PUT answers the key", "3.10-put", after(putUpdate, func(c apdu.Command, r apdu.Response) apdu.Response {
 		if r.SW == apdu.OK {
 			r.Data = c.Data
@@ -201,6 +216,19 @@ var verifyMutants = []mutant{
 			return retried(ch, c, exchanged, right)
 		})(w)
 	}},
+	{"VERIFY refuses an r with zeros in front", "3.14-leading-zeros", after(verifyUpdate, func(c apdu.Command, r apdu.Response) apdu.Response {
+		if n := len(c.Data); n > 64 && c.Data[n-64] == 0 {
+			r.SW = apdu.WrongData
+		}
+		return r
+	})},
+	{"PUT keeps nothing", "3.14-host-key", around(func(ch int, c apdu.Command, right handler) apdu.Response {
+		if c.INS == putUpdate {
+			return apdu.Response{SW: apdu.OK}
+		}
+		return right(ch, c)
+	})},
+	{"VERIFY on brainpoolP256r1 accepts everything", "3.14-brainpool", onlyFor(verifyInit, "\x85\x01\x10", answers(verifyUpdate, apdu.SignatureMismatch, apdu.OK))},
 	{"VERIFY refuses a high s", "3.14-high-s", after(verifyUpdate, func(c apdu.Command, r apdu.Response) apdu.Response {
 		if n := len(c.Data); n > 32 && c.Data[n-32] >= 0x80 {
 			r.SW = apdu.SignatureMismatch
@@ -311,7 +339,21 @@ var agreementMutants = []mutant{
 		})(w)
 	}},
 	{"a private key without the function agrees", "3.11-no-function", both(
-		lie(iotsafe.PrivateKey, "\x09", 0x61, 0), hide(iotsafe.PrivateKey, "\x01", "an id of twenty byte", "\x07", "\x08"))},
+		lie(iotsafe.PrivateKey, "\x09", 0x61, 0), hide(iotsafe.PrivateKey, "\x01", "an id of twenty byte", "\x08", "\x0F"))},
+	{"a public key without the function is agreed with", "3.11-no-function-public", both(
+		lie(iotsafe.PublicKey, "\x09", 0x61, 0), hide(iotsafe.PublicKey, "\x01", "an id of twenty byte", "\x08", "\x0F"))},
+	{"on brainpoolP256r1 the secret is byte-swapped", "3.11-brainpool", after(computeDH, func(c apdu.Command, r apdu.Response) apdu.Response {
+		if bytes.HasPrefix(c.Data, []byte{0x84, 1, 0x10}) {
+			slices.Reverse(r.Data)
+		}
+		return r
+	})},
+	{"keys on different curves agree on zeros", "3.11-brainpool-mixed", after(computeDH, func(c apdu.Command, r apdu.Response) apdu.Response {
+		if bytes.HasPrefix(c.Data, []byte{0x84, 1, 0x10, 0x85, 1, 5}) && r.SW != apdu.OK {
+			return apdu.Response{Data: make([]byte, 32), SW: apdu.OK}
+		}
+		return r
+	})},
 	{"COMPUTE DH wants the private key first", "3.11-any-order", around(func(ch int, c apdu.Command, right handler) apdu.Response {
 		if c.INS == computeDH && len(c.Data) > 0 && c.Data[0] == 0x85 {
 			return apdu.Response{SW: apdu.WrongData}

@@ -70,8 +70,8 @@ var signMutants = []mutant{
 		return right(ch, c)
 	})},
 	{"one key signs for all", "3.13-every-key", before(signInit, func(c *apdu.Command) {
-		if c.P1 == 0 && len(c.Data) > 3 && c.Data[0] == 0x84 && c.Data[1] == 1 && c.Data[2] == 7 {
-			c.Data[2] = 1
+		if c.P1 == 0 && len(c.Data) > 22 && c.Data[0] == 0x84 && c.Data[1] == 20 {
+			c.Data = slices.Concat([]byte{0x84, 1, 1}, c.Data[22:])
 		}
 	})},
 	{"digests over 32 bytes are refused", "3.13-longer-digests", around(func(ch int, c apdu.Command, right handler) apdu.Response {
@@ -98,6 +98,22 @@ var signMutants = []mutant{
 		}
 		signatures(func([]byte) []byte { return signWithOneNonce(d, digest) })(w)
 	}},
+	{"short texts are filled up with zeros", "3.13-full-text", before(signUpdate, func(c *apdu.Command) {
+		if len(c.Data) == 5 && c.Data[0] == 0x9B {
+			c.Data = slices.Concat([]byte{0x9B, 16}, c.Data[2:], make([]byte, 13))
+		}
+	})},
+	{"a length of two bytes in BER form is refused", "3.13-full-text-82", around(func(ch int, c apdu.Command, right handler) apdu.Response {
+		if c.INS == signUpdate && bytes.HasPrefix(c.Data, []byte{0x9B, 0x82}) {
+			return apdu.Response{SW: apdu.WrongData}
+		}
+		return right(ch, c)
+	})},
+	{"mode 02 continues SHA-256 for SHA-384", "3.13-last-block-sha384", hashFor(signInit, 2, 1)},
+	{"mode 02 continues SHA-256 for SHA-512", "3.13-last-block-sha512", hashFor(signInit, 4, 1)},
+	{"mode 02 continues SHA-384 for SHA-512", "3.13-last-block-sha512", hashFor(signInit, 4, 2)},
+	{"on brainpoolP256r1 s comes before r", "3.13-brainpool", onlyFor(signInit, "\x84\x01\x10",
+		signatures(func(b []byte) []byte { return slices.Concat(b[32:], b[:32]) }))},
 	{"a text of three-byte length is refused", "3.13-full-text-3", around(func(ch int, c apdu.Command, right handler) apdu.Response {
 		if c.INS == signUpdate && len(c.Data) > 4 && c.Data[0] == 0x9B && c.Data[1] == 0 && c.Data[2] == 0 {
 			return apdu.Response{SW: apdu.WrongData}
@@ -144,6 +160,9 @@ var signMutants = []mutant{
 		}
 		return right(ch, c)
 	})},
+	{"the usage for TLS 1.2 is decoration", "3.13-tls12-only", both(
+		lie(iotsafe.PrivateKey, "\x01", 0x4E, 2), hide(iotsafe.PrivateKey, "\x0F"))},
+	{"keys of TLS 1.2 sign only the first part of a handshake", "3.13-tls12-key", onlyFor(signInit, "\x84\x01\x0F", dropsMore(signUpdate))},
 	{"an unknown mode means the third", "3.13-unknown-mode", before(signInit, func(c *apdu.Command) {
 		if i := bytes.Index(c.Data, []byte{0xA1, 1}); i >= 0 && i+2 < len(c.Data) && c.Data[i+2] > 3 {
 			c.Data[i+2] = 3

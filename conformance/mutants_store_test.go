@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"github.com/simroot/simroot/apdu"
@@ -34,6 +35,31 @@ var cardMutants = []mutant{
 		}
 		return r
 	})},
+	{"SELECT works every other time", "1.1-select-again", func(w *wrong) {
+		n := 0
+		w.card = func(c []byte, pass func([]byte) []byte) []byte {
+			if c[1] == 0xA4 {
+				if n++; n > 2 && n%2 == 0 {
+					return []byte{0x69, 0x85}
+				}
+			}
+			return pass(c)
+		}
+	}},
+	{"closing a channel closes all", "1.2-two", func(w *wrong) {
+		closed := false
+		w.card = func(c []byte, pass func([]byte) []byte) []byte {
+			switch {
+			case c[1] == 0x70 && c[2] == 0x80:
+				closed = true
+			case c[1] == 0xA4:
+				closed = false
+			case closed:
+				return []byte{0x68, 0x81}
+			}
+			return pass(c)
+		}
+	}},
 	{"SELECT answers data", "1.1-select", onCard(func(c []byte, pass func([]byte) []byte) []byte {
 		if c[1] == 0xA4 {
 			return append([]byte{0x6F, 0x00}, pass(c)...)
@@ -110,7 +136,7 @@ var cardMutants = []mutant{
 	})},
 }
 
-var applicationMutants = []mutant{
+var applicationMutants = append(tagMutants(), []mutant{
 	{"the identifier has 31 bytes", "3.3-tag-11", info(func(b []byte) []byte { return slices.Concat([]byte{0x10, 1, 1, 0x11, 31}, b[6:]) })},
 	{"the hash mask has one byte", "3.3-tag-91", info(func(b []byte) []byte {
 		return bytes.Replace(b, []byte{0x91, 2, 0}, []byte{0x91, 1}, 1)
@@ -134,6 +160,25 @@ var applicationMutants = []mutant{
 		b[i+2] = 0
 		return b
 	})},
+}...)
+
+// tagMutants have one tag of the application information too long.
+func tagMutants() (all []mutant) {
+	for _, tag := range []byte{0xB1, 0xB2, 0xB3, 0xB4, 0x90, 0x92, 0x93, 0x94} {
+		all = append(all, mutant{
+			fmt.Sprintf("tag %02X has two bytes", tag), fmt.Sprintf("3.3-tag-%02x", tag),
+			info(func(b []byte) []byte {
+				fields, _ := tlvs(b)
+				for i, f := range fields {
+					if f[0] == tag {
+						fields[i] = []byte{tag, 2, 0, f[2]}
+					}
+				}
+				return slices.Concat(fields...)
+			}),
+		})
+	}
+	return all
 }
 
 var listMutants = []mutant{
@@ -419,6 +464,12 @@ var fileMutants = []mutant{
 		if c.Le > 0 && c.Le < 255 {
 			c.Le--
 		}
+	})},
+	{"READ FILE without Le answers 100 bytes", "3.7-no-le", after(readFile, func(c apdu.Command, r apdu.Response) apdu.Response {
+		if c.Le == 0 {
+			r.Data = r.Data[:min(100, len(r.Data))]
+		}
+		return r
 	})},
 	{"a block has 128 bytes", "3.7-block", data(readFile, func(b []byte) []byte { return b[:min(128, len(b))] })},
 	{"a file ends one byte early", "3.7-size", data(readFile, func(b []byte) []byte {

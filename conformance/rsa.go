@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rsa"
 	_ "crypto/sha256" // SHA-256 for crypto/rsa
@@ -105,6 +106,26 @@ var rsaTests = []Test{
 			}
 			s.ok(command(insVerifyInit, p1Open, 0, initData(id(public), iotsafe.PadAndSign, iotsafe.SHA256, iotsafe.RSAPKCS1v15)))
 			s.isError("VERIFY SIGNATURE of 64 bytes", s.do(verifyUpdate(0, someDigest, make([]byte, 64))))
+		},
+	},
+	{
+		ID: "3.10-parts", Chapter: "3.10, 4", Needs: []Need{RSASigning, PutPublicKey}, Destructive: true,
+		Title: "Key data over FD bytes is put in several UPDATEs, each with a 34 of its own",
+		run: func(s *Session) {
+			o := s.pick(iotsafe.PublicKey, "RSA public key that a device may put and read",
+				func(o iotsafe.Object) bool { return o.KeyType == iotsafe.RSA2048 && updateable(o) && readable(o) })
+			modulus := bytes.Repeat([]byte{0xC5}, rsaSize)
+			inner := tlv.Append(tlv.Append(nil, 0x81, modulus...), 0x82, 0x01, 0x00, 0x01)
+			template := tlv.Append(nil, 0x49, inner...)
+			const most = 0xFD
+			s.ok(putInit(0, o))
+			if data := s.ok(command(insPutUpdate, p1More, 0, field(iotsafe.TagPublicKey, template[:most]...))); len(data) > 0 {
+				s.fail("an UPDATE that is not the last answered %d bytes", len(data))
+			}
+			s.ok(putUpdate(0, field(iotsafe.TagPublicKey, template[most:]...)))
+			if key := s.readRSA(o); !bytes.Equal(key.N.Bytes(), modulus) || key.E != 65537 {
+				s.fail("READ PUBLIC KEY answers another key")
+			}
 		},
 	},
 	{

@@ -238,24 +238,51 @@ var signTests = []Test{
 		ID: "3.13-tls13-only", Chapter: "2.2, 8 (29)", Needs: []Need{Signing},
 		Title: "A key for TLS 1.3 CertificateVerify signs nothing else, and no digest of unknown content",
 		run: func(s *Session) {
-			p := s.usagePair(iotsafe.TLS13CertificateVerify)
 			other := bytes.Replace(certificateVerify(), []byte("TLS 1.3"), []byte("TLS 1.4"), 1)
-			for _, try := range []struct {
-				mode iotsafe.Mode
-				data []byte
-			}{
-				{iotsafe.FullText, field(iotsafe.TagFullText, []byte("pay the bearer")...)},
-				{iotsafe.FullText, field(iotsafe.TagFullText, other...)},
-				{iotsafe.PadAndSign, digestField(hashOf(iotsafe.SHA256, []byte("pay the bearer")))},
-			} {
-				r := s.do(command(insSignInit, p1Open, 0, signInit(id(p.private), try.mode)))
-				if r.SW.Succeeded() {
-					r = s.do(signUpdate(0, try.data))
-				}
-				s.isError("COMPUTE SIGNATURE over other content", r)
-			}
+			s.signsNothingElse(s.usagePair(iotsafe.TLS13CertificateVerify), other)
 		},
 	},
+	{
+		ID: "3.13-tls12-key", Chapter: "2.2, 8 (29), RFC 5246 7.4.8", Needs: []Need{Signing},
+		Title: "A key for TLS 1.2 CertificateVerify signs the messages of a handshake in full",
+		run: func(s *Session) {
+			p := s.usagePair(iotsafe.TLS12CertificateVerify)
+			text := handshake()
+			s.ok(command(insSignInit, p1Open, 0, signInit(id(p.private), iotsafe.FullText)))
+			s.good(p.key, hashOf(iotsafe.SHA256, text), s.fullText(0, field(iotsafe.TagFullText, text[:200]...), field(iotsafe.TagFullText, text[200:]...)))
+		},
+	},
+	{
+		ID: "3.13-tls12-only", Chapter: "2.2, 8 (29)", Needs: []Need{Signing},
+		Title: "A key for TLS 1.2 CertificateVerify signs nothing else, and no digest of unknown content",
+		run: func(s *Session) {
+			s.signsNothingElse(s.usagePair(iotsafe.TLS12CertificateVerify), certificateVerify())
+		},
+	},
+}
+
+// signsNothingElse wants a key of a certain usage to refuse other content.
+func (s *Session) signsNothingElse(p pair, other []byte) {
+	for _, try := range []struct {
+		mode iotsafe.Mode
+		data []byte
+	}{
+		{iotsafe.FullText, field(iotsafe.TagFullText, []byte("pay the bearer, whoever that may be, on demand")...)},
+		{iotsafe.FullText, field(iotsafe.TagFullText, other...)},
+		{iotsafe.PadAndSign, digestField(someDigest)},
+		{iotsafe.LastBlock, lastBlock(long(10), intermediate(iotsafe.SHA256, long(64)), 64)},
+	} {
+		r := s.do(command(insSignInit, p1Open, 0, signInit(id(p.private), try.mode)))
+		if r.SW.Succeeded() {
+			r = s.do(signUpdate(0, try.data))
+		}
+		s.isError("COMPUTE SIGNATURE over other content", r)
+	}
+}
+
+// handshake begins as the messages of a TLS 1.2 handshake do: with a ClientHello.
+func handshake() []byte {
+	return append([]byte{0x01, 0x00, 0x01, 0x20, 0x03, 0x03}, long(400)...)
 }
 
 // usagePair is an active pair whose key has a certain specific usage.

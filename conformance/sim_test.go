@@ -7,7 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 
@@ -15,6 +15,7 @@ import (
 	"github.com/simroot/simroot/conformance"
 	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/vsim/applet"
+	"github.com/simroot/simroot/vsim/applet/brainpool"
 	"github.com/simroot/simroot/vsim/uicc"
 )
 
@@ -102,6 +103,7 @@ func fullState(t testing.TB) applet.State {
 		o.KeyType, o.Signatures = iotsafe.RSA2048, iotsafe.RSAPKCS1v15|iotsafe.RSAPSS
 		return o
 	}
+	onBrainpool := func(o iotsafe.Object) iotsafe.Object { o.KeyType = iotsafe.BrainpoolP256Persist; return o }
 	file := func(id iotsafe.ID, label string, a iotsafe.Access, size int) iotsafe.Object {
 		return iotsafe.Object{Kind: iotsafe.File, ID: id, Label: label, Access: a, Usage: iotsafe.General, Size: size}
 	}
@@ -112,8 +114,8 @@ func fullState(t testing.TB) applet.State {
 	const both = iotsafe.PRFSHA256 | iotsafe.HKDF
 	state, err := applet.NewState(1,
 		private("\x01", "signer", signing|making), public("\x01", "signer", signing|making, iotsafe.Readable),
-		private(long, "a second signer, with a long label", signing), public(long, "a second signer, with a long label", signing, iotsafe.Readable),
-		hash(private("\x07", "short", signing), iotsafe.SHA256), hash(public("\x07", "short", signing, iotsafe.Readable), iotsafe.SHA256),
+		hash(private(long, "a second signer, with a long label", signing), iotsafe.SHA256),
+		hash(public(long, "a second signer, with a long label", signing, iotsafe.Readable), iotsafe.SHA256),
 		usage(private("\x08", "tls13", signing), iotsafe.TLS13CertificateVerify), usage(public("\x08", "tls13", signing, iotsafe.Readable), iotsafe.TLS13CertificateVerify),
 		volatile(private("\x04", "ephemeral", making|agreeing)), volatile(public("\x04", "ephemeral", making|agreeing, iotsafe.Readable)),
 		private("\x09", "agree", agreeing), public("\x09", "agree", agreeing, iotsafe.Readable),
@@ -121,6 +123,10 @@ func fullState(t testing.TB) applet.State {
 		public("\x05", "peer", signing|agreeing, iotsafe.Readable|iotsafe.Updateable),
 		public("\x0C", "no peer yet", signing|agreeing, 0),
 		public("\x0D", "hidden", signing|agreeing, 0),
+		usage(private("\x0F", "tls12", signing), iotsafe.TLS12CertificateVerify), usage(public("\x0F", "tls12", signing, iotsafe.Readable), iotsafe.TLS12CertificateVerify),
+		onBrainpool(private("\x10", "brainpool", signing|agreeing)), onBrainpool(public("\x10", "brainpool", signing|agreeing, iotsafe.Readable)),
+		onBrainpool(public("\x11", "brainpool peer", agreeing, iotsafe.Readable|iotsafe.Updateable)),
+		rsaObject(public("\x12", "rsa peer", signing, iotsafe.Readable|iotsafe.Updateable)),
 		rsaObject(private("\x0E", "rsa", signing)), rsaObject(public("\x0E", "rsa", signing, iotsafe.Readable)),
 		secretKey(secretID, "psk", both), secretKey("\x22", "empty", both),
 		secretKey("\x23", "prf only", iotsafe.PRFSHA256), secretKey("\x24", "hkdf only", iotsafe.HKDF),
@@ -133,7 +139,7 @@ func fullState(t testing.TB) applet.State {
 	for i := range state.Objects {
 		c := &state.Objects[i]
 		fill(t, &state, c)
-		c.Object.Active = len(c.Content) > 0 && c.Object.Label != "off" && !strings.HasPrefix(c.Object.Label, "a file")
+		c.Object.Active = len(c.Content) > 0 && c.Object.Label != "off"
 	}
 	return state
 }
@@ -143,7 +149,7 @@ func fill(t testing.TB, state *applet.State, c *applet.Container) {
 	t.Helper()
 	label := c.Object.Label
 	switch {
-	case label == "empty" || label == "no peer yet" || label == "peer" || label == "ephemeral":
+	case slices.Contains([]string{"empty", "no peer yet", "peer", "rsa peer", "brainpool peer", "ephemeral"}, label):
 	case c.Object.Kind == iotsafe.File:
 		c.Content = make([]byte, c.Object.Size)
 		rand.Read(c.Content)
@@ -156,6 +162,15 @@ func fill(t testing.TB, state *applet.State, c *applet.Container) {
 		c.Content = x509.MarshalPKCS1PrivateKey(rsaKey())
 	case c.Object.KeyType == iotsafe.RSA2048:
 		c.Content = x509.MarshalPKCS1PublicKey(&rsaKey().PublicKey)
+	case c.Object.KeyType == iotsafe.BrainpoolP256Persist:
+		if c.Object.Kind == iotsafe.PrivateKey {
+			scalar, point, err := brainpool.GenerateKey()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Content = scalar
+			setPublic(state, label, point)
+		}
 	case c.Object.Kind == iotsafe.PrivateKey || label == "hidden":
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
@@ -172,11 +187,16 @@ func fill(t testing.TB, state *applet.State, c *applet.Container) {
 		if c.Content, err = key.Bytes(); err != nil {
 			t.Fatal(err)
 		}
-		for i := range state.Objects {
-			half := &state.Objects[i]
-			if half.Object.Kind == iotsafe.PublicKey && half.Object.Label == label {
-				half.Content = point
-			}
+		setPublic(state, label, point)
+	}
+}
+
+// setPublic fills the public half of a pair.
+func setPublic(state *applet.State, label string, point []byte) {
+	for i := range state.Objects {
+		half := &state.Objects[i]
+		if half.Object.Kind == iotsafe.PublicKey && half.Object.Label == label {
+			half.Content = point
 		}
 	}
 }
