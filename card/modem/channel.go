@@ -85,6 +85,8 @@ func (c *Card) selectAID(ctx context.Context, number int, command []byte) ([]byt
 	switch {
 	case errors.As(err, &refusal) && slices.Contains(c.quirk.NotFound, refusal):
 		return only(apdu.NotFound)
+	case errors.As(err, &refusal) && cmeMeanings[refusal] == nil:
+		return nil, fmt.Errorf("open a channel for the application: %w; if programs that have ended hold all channels, add leftover=close to the card URI, or restart the modem", err)
 	case err != nil:
 		return nil, err
 	}

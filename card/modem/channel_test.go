@@ -3,6 +3,7 @@ package modem
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/simroot/simroot/apdu"
@@ -135,6 +136,10 @@ func TestAnApplicationThatIsNotThereIsTheCardsRefusal(t *testing.T) {
 	sim := m.open(t, Options{})
 	gets(t, sim, "0070000001", "019000")
 	fails(t, sim, "01A4040007A0000002480400", ErrSIMFailure)
+	m.script[atAbsent] = []string{"\r\n+CME ERROR: 3\r\n"}
+	if _, err := transmit(t.Context(), sim, "01A4040007A0000002480400"); !errors.Is(err, CMEError(3)) || !strings.Contains(err.Error(), "leftover=close") {
+		t.Errorf("%v: want to be told how to free channels", err)
+	}
 	m.script[atAbsent] = []string{says("+CCHO: none")}
 	fails(t, sim, "01A4040007A0000002480400", ErrTorn)
 }

@@ -184,9 +184,18 @@ func TestWhatIsNoModemIsToldApart(t *testing.T) {
 
 func TestAModemThatFindsOutTheSpeedMayMissTheFirstWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &scripted{script: map[string][]string{"AT": {"", "", "\r\n\xff\xfe\r\n", ok}, atRandom: {says(`+CSIM: 4,"9000"`)}}}
+		m := &scripted{script: map[string][]string{"AT": {"", "\r\n\xff\xfe\r\n", ok}, "ATQ0V1": {""}, atRandom: {says(`+CSIM: 4,"9000"`)}}}
 		gets(t, m.open(t, Options{}), random, "9000")
 	})
+}
+
+func TestAModemThatWasToldToBeSilentIsMadeToSpeak(t *testing.T) {
+	for _, told := range []string{"", "0\r"} {
+		synctest.Test(t, func(t *testing.T) {
+			m := &scripted{script: map[string][]string{"AT": {told}, "ATQ0V1": {ok}, atRandom: {says(`+CSIM: 4,"9000"`)}}}
+			gets(t, m.open(t, Options{}), random, "9000")
+		})
+	}
 }
 
 func TestTheWayToTheSIMIsFoundOut(t *testing.T) {

@@ -10,9 +10,13 @@ import (
 
 const (
 	hello      = time.Second // for the answer to a first AT
-	hellos     = 5           // a modem that finds out the speed by itself misses some
 	probeLimit = 10 * time.Second
 )
+
+// greetings are tried one after the other: a modem that finds out the speed by itself
+// misses some, and one that was told to keep its results for itself, or to give them as
+// numbers, has to be told otherwise first (ITU-T V.250, 6.2.5 and 6.2.6).
+var greetings = []string{"AT", "AT", "ATQ0V1", "AT", "ATQ0V1"}
 
 // probe finds out what is at the other end of the line, and the way to its SIM.
 func (c *Card) probe(ctx context.Context, o Options) error {
@@ -47,11 +51,11 @@ func (c *Card) probe(ctx context.Context, o Options) error {
 	return nil
 }
 
-// greet says AT until OK comes back.
+// greet speaks to the modem until OK comes back.
 func (c *Card) greet(ctx context.Context) error {
-	for range hellos {
+	for _, greeting := range greetings {
 		c.line.step = step{} // nothing can be in step yet; findMarkers sees to it
-		_, err := c.line.do(ctx, "AT", hello)
+		_, err := c.line.do(ctx, greeting, hello)
 		switch {
 		case err == nil:
 			return nil

@@ -2,6 +2,9 @@ package laws
 
 import (
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/url"
@@ -13,6 +16,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/card"
 	"github.com/simroot/simroot/card/modem"
+	"github.com/simroot/simroot/device"
 	"github.com/simroot/simroot/vsim"
 	virtual "github.com/simroot/simroot/vsim/modem"
 )
@@ -85,8 +89,54 @@ func TestAModemWithoutAnEnabledProfileSaysSoAtOnce(t *testing.T) {
 	}
 }
 
+// A signature, that is what a handshake asks of the SIM, and what a whole start costs: opening
+// the line, finding the way, and selecting the applet.
+func BenchmarkModem(b *testing.B) {
+	w := newWorld(b)
+	w.fleet("bench", api.Profile{Type: api.CertificateType})
+	sim := vsim.NewMemory(w.sims("bench", "common", "8988212000000000000")[0])
+	if _, err := w.onboard(sim); err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct{ personality, options string }{{"default", "&mode=csim"}, {"default", "&mode=cgla"}, {"115200", ""}, {"9600", ""}} {
+		p, err := virtual.Lookup(c.personality)
+		if err != nil {
+			b.Fatal(err)
+		}
+		name := c.personality + strings.TrimPrefix(c.options, "&mode=")
+		b.Run("sign/"+name, func(b *testing.B) {
+			d, err := device.New(b.Context(), throughModem(b, sim, p, c.options))
+			if err != nil {
+				b.Fatal(err)
+			}
+			certificate, err := d.Certificate(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			digest := sha256.Sum256([]byte("transcript"))
+			for b.Loop() {
+				if _, err := certificate.PrivateKey.(crypto.Signer).Sign(rand.Reader, digest[:], crypto.SHA256); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("start/"+name, func(b *testing.B) {
+			uri := inModem(b, sim, p) + c.options
+			for b.Loop() {
+				d, err := device.Open(b.Context(), uri)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := d.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // throughModem opens a SIM through a modem on a pseudo-terminal.
-func throughModem(t *testing.T, sim *vsim.Card, p virtual.Personality, options string) card.Conn {
+func throughModem(t testing.TB, sim *vsim.Card, p virtual.Personality, options string) card.Conn {
 	t.Helper()
 	c, err := card.Open(t.Context(), inModem(t, sim, p)+options)
 	if err != nil {
@@ -101,7 +151,7 @@ func throughModem(t *testing.T, sim *vsim.Card, p virtual.Personality, options s
 }
 
 // inModem puts a SIM into a modem until the test's end, and returns the card URI.
-func inModem(t *testing.T, sim *vsim.Card, p virtual.Personality) string {
+func inModem(t testing.TB, sim *vsim.Card, p virtual.Personality) string {
 	t.Helper()
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -114,7 +164,6 @@ func inModem(t *testing.T, sim *vsim.Card, p virtual.Personality) string {
 		if err := <-ended; err != nil {
 			t.Errorf("the modem did not end well: %v", err)
 		}
-		sim.Close()
 	})
 	select {
 	case <-device:
