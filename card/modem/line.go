@@ -148,7 +148,7 @@ func (l *line) do(ctx context.Context, command string, limit time.Duration) ([]s
 			l.step.lost = false
 			return said, result
 		}
-		if strings.HasPrefix(text, "AT") {
+		if text == command || strings.HasPrefix(text, "AT+") {
 			continue // echo: no answer begins so
 		}
 		if len(said) == maxLines {

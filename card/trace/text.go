@@ -115,7 +115,7 @@ func parseEntry(text string) (Entry, error) {
 		}
 		return e, err
 	}
-	return Entry{}, fmt.Errorf("%q is none of > < !", kind)
+	return Entry{}, fmt.Errorf("want one of the marks > < ! and not %q", kind)
 }
 
 // parseBytes reads hexadecimal digits with XX among them.

@@ -325,7 +325,7 @@ func TestWhatIsNoTraceIsRefusedWithItsLine(t *testing.T) {
 		heading + "\n0.1 > 007000XY":                 "no byte",
 		heading + "\nx > 00700000":                   "seconds",
 		heading + "\nNaN > 00700000":                 "seconds",
-		heading + "\n0.1 = 00700000":                 "none of",
+		heading + "\n0.1 = 00700000":                 "one of the marks",
 		heading + "\n0.1 > 00700000\n0.2 > 00700000": "line 3",
 		heading + "\n0.1 > 00700000":                 "", // cut off: what is whole counts
 	} {
