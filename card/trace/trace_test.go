@@ -108,6 +108,8 @@ func TestSecretsAreHiddenAndNothingElseIs(t *testing.T) {
 		"READ FILE":                  {"81B0000003 830101 00", "", "3082 9000", ""},
 		"object list":                {"81CB010000", "", "C103840101 9000", ""},
 		"a maker's own instruction":  {"8158000108" + other + "00", "8158000108" + x(8) + "00", other + "9000", x(8) + "9000"},
+		"ENCRYPT":                    {"815D800108" + other, "815D800108" + x(8), secret + "9000", x(16) + "9000"},
+		"DECRYPT":                    {"815F800110" + secret, "815F800110" + x(16), other + "9000", x(8) + "9000"},
 		"nothing to hide in headers": {"80580001", "", "6D00", ""},
 		"STORE DATA in the clear":    {"80E2800008" + other, "80E2800008" + x(8), "9000", ""},
 		"UPDATE BINARY":              {"00D6000008" + other, "00D6000008" + x(8), "9000", ""},
