@@ -5,8 +5,10 @@ import (
 	"testing"
 
 	"github.com/simroot/simroot/conformance"
+	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/vsim"
 	"github.com/simroot/simroot/vsim/applet"
+	"github.com/simroot/simroot/vsim/model"
 )
 
 // passes runs the kit and wants no failure.
@@ -67,6 +69,29 @@ func TestEveryProfilePasses(t *testing.T) {
 				wantNoFailure(t, report)
 				t.Logf("destructive %v: %d passed, %d skipped", destructive, report.Count(conformance.Passed), report.Count(conformance.Skipped))
 			}
+		})
+	}
+}
+
+// A SIM that behaves as a real card does what it says that it does.
+func TestEveryModelPasses(t *testing.T) {
+	for _, m := range model.Models {
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			name := "wolfssl"
+			if m.Capabilities != nil && m.Capabilities.Functions&iotsafe.Signing == 0 {
+				name = "type2"
+			}
+			state, err := vsim.Profile(name, string(testICCID))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := vsim.NewMemory(state, vsim.WithModel(m.Name))
+			report, err := conformance.Run(t.Context(), c, conformance.Options{Destructive: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantNoFailure(t, report)
 		})
 	}
 }

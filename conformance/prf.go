@@ -51,7 +51,12 @@ func prf(secret, seed []byte, n int) message {
 	return command(insPRF, prfGeneral, 0, field(iotsafe.TagSecret, secret...), field(iotsafe.TagSeed, seed...), field(iotsafe.TagLength, byte(n)))
 }
 
+// secretID names the secret key whose value is known.
 func (s *Session) secretID() []byte {
+	o, listed := s.find(iotsafe.SecretKey, func(o iotsafe.Object) bool { return o.ID == s.options.SecretID })
+	if listed && !o.Active {
+		s.skip("the secret key with a known value is not activated")
+	}
 	return field(iotsafe.SecretKey.IDTag(), []byte(s.options.SecretID)...)
 }
 

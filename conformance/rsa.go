@@ -98,7 +98,7 @@ var rsaTests = []Test{
 	},
 	{
 		ID: "3.14-rsa", Chapter: "3.14, 5.1 (10)", Needs: []Need{RSASigning, Verification},
-		Title: "RSA signatures come in two UPDATEs or fail to fit; a short one is never accepted",
+		Title: "Bytes that are too few for an RSA signature are never accepted as one",
 		run: func(s *Session) {
 			_, public, _ := s.rsaPair(iotsafe.RSAPKCS1v15)
 			if public.Functions&iotsafe.Signing == 0 {

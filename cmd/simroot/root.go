@@ -29,7 +29,7 @@ Start with:  simroot demo`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDemo(), newCard(), newDevice(), newPlatform(), newAppServer(), newExplain())
+	root.AddCommand(newDemo(), newCard(), newDevice(), newPlatform(), newAppServer(), newConformance(), newExplain())
 	asUsage(root)
 	return root
 }
