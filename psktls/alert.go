@@ -79,6 +79,7 @@ var advice = map[Alert]string{
 	AlertDecryptError:          ": do both sides have the same key under this identity?",
 	AlertUnknownPSKIdentity:    ": the peer does not know the identity",
 	AlertHandshakeFailure:      ": is there a cipher suite that both sides allow, and does the peer know the identity?",
+	AlertMissingExtension:      ": does the peer know the identity? One that does not may ask for certificates",
 	AlertProtocolVersion:       ": the peer allows no version of TLS that we do",
 	AlertInsufficientSecurity:  ": the peer demands stronger cipher suites",
 	AlertNoApplicationProtocol: ": the peer speaks none of the protocols in NextProtos",

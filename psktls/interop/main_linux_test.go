@@ -1,0 +1,207 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/simroot/simroot/internal/e2e/realparts"
+	"github.com/simroot/simroot/psktls"
+)
+
+func TestMain(m *testing.M) { realparts.Main(m) }
+
+var (
+	identity = "8944501234567890123"
+	psk      = bytes.Repeat([]byte{0x5A, 0x17}, 16)
+	pskHex   = hex.EncodeToString(psk)
+)
+
+func clientConfig() *psktls.Config {
+	return &psktls.Config{Identity: []byte(identity), Key: psktls.SecretKey(psk), AllowPSKOnly: true}
+}
+
+func serverConfig() *psktls.Config {
+	return &psktls.Config{AllowPSKOnly: true, GetKey: func(_ context.Context, got []byte) (psktls.Key, error) {
+		if string(got) != identity {
+			return nil, psktls.ErrUnknownIdentity
+		}
+		return psktls.SecretKey(psk), nil
+	}}
+}
+
+// program is a peer with a keyboard.
+type program struct {
+	*realparts.Process
+	stdin *os.File
+}
+
+// run starts a program with its input held open.
+func run(t *testing.T, name string, args ...string) *program {
+	t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	t.Cleanup(func() { write.Close() })
+	cmd := exec.Command(name, args...)
+	cmd.Stdin = read
+	return &program{realparts.StartCmd(t, cmd), write}
+}
+
+// says types into the program, and waits until it has read that: OpenSSL takes for a command only
+// what it reads alone.
+func (p *program) says(t *testing.T, text string) {
+	t.Helper()
+	if _, err := io.WriteString(p.stdin, text); err != nil {
+		t.Fatal(err)
+	}
+	realparts.WaitFor(t, "the program to read its input", func() bool {
+		unread, err := unix.IoctlGetInt(int(p.stdin.Fd()), unix.TIOCINQ)
+		return err == nil && unread == 0
+	})
+}
+
+// openssl starts a server of OpenSSL's and returns its address.
+func opensslServer(t *testing.T, args ...string) (*program, string) {
+	t.Helper()
+	p := run(t, "openssl", append([]string{"s_server", "-accept", "127.0.0.1:0", "-nocert"}, args...)...)
+	return p, p.WaitLog(`ACCEPT (\S+:\d+)`)[1]
+}
+
+// dial is a client of ours, with the test's patience.
+func dial(t *testing.T, addr string, config *psktls.Config) (*psktls.Conn, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), realparts.Patience)
+	defer cancel()
+	c, err := psktls.Dial(ctx, "tcp", addr, config)
+	if err == nil {
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(realparts.Patience)) //nolint:errcheck // the test would hang and tell
+	}
+	return c, err
+}
+
+// server is one of ours, for one connection.
+type server struct {
+	addr  string
+	conns chan *psktls.Conn
+	errs  chan error
+}
+
+// listen waits for one connection and does its handshake. wrap, if not nil, comes between.
+func listen(t *testing.T, config *psktls.Config, wrap func(net.Conn) net.Conn) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := &server{l.Addr().String(), make(chan *psktls.Conn, 1), make(chan error, 1)}
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			s.errs <- err
+			return
+		}
+		conn.SetDeadline(time.Now().Add(realparts.Patience)) //nolint:errcheck // the test would hang and tell
+		if wrap != nil {
+			conn = wrap(conn)
+		}
+		c := psktls.Server(conn, config)
+		if err := c.Handshake(); err != nil {
+			conn.Close()
+			s.errs <- err
+			return
+		}
+		s.conns <- c
+	}()
+	return s
+}
+
+// conn is the connection whose handshake must have succeeded.
+func (s *server) conn(t *testing.T) *psktls.Conn {
+	t.Helper()
+	select {
+	case c := <-s.conns:
+		t.Cleanup(func() { c.Close() })
+		return c
+	case err := <-s.errs:
+		t.Fatal(err)
+	}
+	return nil
+}
+
+// failure is the error of a handshake that must not have succeeded.
+func (s *server) failure(t *testing.T) error {
+	t.Helper()
+	select {
+	case <-s.conns:
+		t.Fatal("the handshake succeeded")
+	case err := <-s.errs:
+		return err
+	}
+	return nil
+}
+
+// text is n bytes in lines of 64, none of which begins with a letter that the programs take
+// for a command.
+func text(n int) string {
+	var b strings.Builder
+	for i := 0; b.Len() < n; i++ {
+		fmt.Fprintf(&b, "%08d 0123456789 abcdefghijklmnopqrstuvwxyz 0123456789 01234\n", i)
+	}
+	return b.String()
+}
+
+const megabyte = 1 << 20
+
+// exchange has a megabyte go both ways between a connection of ours and a program that shows
+// what it receives and sends what it is told.
+func exchange(t *testing.T, c *psktls.Conn, p *program) {
+	t.Helper()
+	data := text(megabyte)
+	if _, err := io.WriteString(c, data); err != nil {
+		t.Fatal(err)
+	}
+	realparts.WaitFor(t, "a megabyte at the program", func() bool { return strings.Contains(p.Output(), data[len(data)-128:]) })
+	if !strings.Contains(p.Output(), data) {
+		t.Error("something else arrived at the program")
+	}
+	go io.WriteString(p.stdin, data) //nolint:errcheck // the reader will tell
+	got := make([]byte, len(data))
+	if _, err := io.ReadFull(c, got); err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != data {
+		t.Error("something else came from the program")
+	}
+}
+
+func wantAlert(t *testing.T, err error, alert psktls.Alert, remote bool) {
+	t.Helper()
+	var got *psktls.AlertError
+	if !errors.As(err, &got) || got.Alert != alert || got.Remote != remote {
+		t.Errorf("%v, want %v, remote %v", err, alert, remote)
+	}
+}
+
+// ends reads to the end, which must be in good order.
+func ends(t *testing.T, c *psktls.Conn) {
+	t.Helper()
+	if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
+		t.Errorf("%d bytes and %v instead of close_notify", len(rest), err)
+	}
+}
