@@ -198,7 +198,7 @@ func TestDevicesAreToldOfRemoteAdministration(t *testing.T) {
 	s := fieldSIM(t)
 	s.open()
 	s.expect("02A4040007A0000005590010", "9000")
-	read, blocks := "01B000000383010201", make([]apdu.Command, 0)
+	read := "01B000000383010201"
 	s.expect(read, "5A 9000")
 	s.expect(initOne, "9000")
 
