@@ -260,6 +260,9 @@ func (a *Adapter) reload() error {
 	if err != nil {
 		return err
 	}
+	if !catchesHangup(pid) {
+		return fmt.Errorf("the broker (process %d) is still starting", pid)
+	}
 	process, err := os.FindProcess(pid)
 	if err != nil {
 		return err

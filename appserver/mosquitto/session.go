@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -33,6 +34,23 @@ func PIDFile(path string) func() (int, error) {
 		}
 		return pid, nil
 	}
+}
+
+// catchesHangup tells whether a process handles SIGHUP. A broker writes its PID file early
+// and sets its handlers late: in between the signal would end it. Where the system does
+// not tell, the answer is yes.
+func catchesHangup(pid int) bool {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(status)) {
+		if mask, found := strings.CutPrefix(line, "SigCgt:"); found {
+			caught, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err != nil || caught&(1<<(syscall.SIGHUP-1)) != 0
+		}
+	}
+	return true
 }
 
 // sessionTimeout bounds the taking over of one session.
