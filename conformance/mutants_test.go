@@ -2,7 +2,6 @@ package conformance_test
 
 import (
 	"bytes"
-	"context"
 	"regexp"
 	"slices"
 	"testing"
@@ -309,29 +308,4 @@ func TestEveryStatementCanFail(t *testing.T) {
 			t.Errorf("no wrong applet breaks %s: %s", test.ID, test.Title)
 		}
 	}
-}
-
-// Garbage in place of every answer makes tests fail, and the kit go on.
-func FuzzAnswers(f *testing.F) {
-	f.Add([]byte{0x90, 0x00}, uint8(0))
-	f.Add([]byte{0x61, 0xFF, 0x61, 0x00}, uint8(3))
-	f.Add([]byte{0x34, 0x45, 0x49, 0x43, 0x86, 0x41, 0x04, 0x90, 0x00}, uint8(7))
-	f.Add([]byte{}, uint8(1))
-	f.Add([]byte{0x84, 0x01, 0x85, 0xFF, 0x33, 0x00, 0x40, 0x63, 0x00}, uint8(11))
-	f.Fuzz(func(t *testing.T, noise []byte, every uint8) {
-		s := newWrong(&testing.T{}, nil)
-		n := 0
-		s.alter = func(command []byte, pass func([]byte) []byte) []byte {
-			answer := pass(command)
-			if n++; n%(int(every)+2) == 0 {
-				return slices.Concat(answer[:min(len(answer), n%40)], noise)
-			}
-			return answer
-		}
-		o := fullOptions()
-		o.Only = regexp.MustCompile(`^(1|2|3\.[3-9]|3\.1[0124-6]|4)|3\.13-(r|l)`)
-		if _, err := conformance.Run(context.Background(), s, o); err != nil && !bytes.Contains([]byte(err.Error()), []byte("applet")) {
-			t.Fatal(err)
-		}
-	})
 }

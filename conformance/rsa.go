@@ -91,7 +91,7 @@ var rsaTests = []Test{
 			private, _, _ := s.rsaPair(iotsafe.RSAPKCS1v15)
 			s.ok(command(insSignInit, p1Open, 0, initData(id(private), iotsafe.PadAndSign, iotsafe.SHA256, iotsafe.RSAPKCS1v15)))
 			r := s.once(signUpdate(0, digestField(someDigest)).class(apdu.OnChannel(0x80, s.channel)).le(apdu.MaxLe))
-			if r.SW>>8 != 0x61 || len(r.Data) > apdu.MaxLe || int(byte(r.SW)) != (3+rsaSize-len(r.Data))%256 {
+			if r.SW>>8 != 0x61 || len(r.Data) > apdu.MaxLe || int(byte(r.SW)) != min(3+rsaSize-len(r.Data), 256)%256 {
 				s.fail("the first answer has %d bytes and %04X", len(r.Data), uint16(r.SW))
 			}
 		},

@@ -160,6 +160,21 @@ func TestACardWithoutChannelsIsTestedToo(t *testing.T) {
 	}
 }
 
+// Under T=0 a command has either data or Le, and one with neither has P3 = 00.
+func TestTheRightCardPassesUnderT0(t *testing.T) {
+	s := newSIM(t, newApplet(fullState(t)))
+	s.alter = func(command []byte, pass func([]byte) []byte) []byte {
+		switch n := len(command); {
+		case n == 4:
+			command = append(command[:4:4], 0)
+		case n > 5 && n == 6+int(command[4]):
+			command = command[:n-1]
+		}
+		return pass(command)
+	}
+	passes(t, s, fullOptions())
+}
+
 // A card whose transport refuses what is no command is not to blame.
 func TestWhatATransportDoesNotCarryIsSkipped(t *testing.T) {
 	s := newSIM(t, newApplet(fullState(t)))

@@ -14,8 +14,8 @@ import (
 // maxLog is how many exchanges a report keeps of one test: its last.
 const maxLog = 40
 
-// maxRounds bounds how often one answer is continued.
-const maxRounds = 256
+// maxRounds bounds how often one answer, or the list of objects, is continued.
+const maxRounds = 64
 
 // Session is a card under test, with the applet selected on one logical channel. A test
 // speaks through it. Its methods end the test when the card's answer is not the one
@@ -170,21 +170,39 @@ func (s *Session) once(c message) apdu.Response {
 }
 
 // exchange sends a command as it is and collects the whole answer through GET RESPONSE.
+//
+// T=0 cannot carry Le beside data (ISO/IEC 7816-3, 12.2.3): there the card says 61xx, and
+// GET RESPONSE carries the Le. What is left then was not asked for.
 func (s *Session) exchange(c message) apdu.Response {
 	r := s.once(c)
+	if len(c.Data) > 0 && c.Le > 0 && c.Le < apdu.MaxLe && r.SW>>8 == 0x61 && len(r.Data) == 0 {
+		if r = s.getMore(c.CLA, min(c.Le, waiting(r.SW))); r.SW>>8 == 0x61 {
+			r.SW = apdu.OK
+		}
+		return r
+	}
 	data := r.Data
 	for round := 0; r.SW>>8 == 0x61; round++ {
 		if round == maxRounds {
 			s.fail("the card still has data after %d GET RESPONSE commands", maxRounds)
 		}
-		left := int(byte(r.SW))
-		if left == 0 {
-			left = apdu.MaxLe
-		}
-		r = s.once(message{CLA: apdu.OnChannel(0, apdu.ChannelOf(c.CLA)), INS: insGetResponse, Le: left})
+		r = s.getMore(c.CLA, waiting(r.SW))
 		data = append(data[:len(data):len(data)], r.Data...)
 	}
 	return apdu.Response{Data: data, SW: r.SW}
+}
+
+// waiting is how many bytes 61xx announces.
+func waiting(sw apdu.SW) int {
+	if n := int(byte(sw)); n > 0 {
+		return n
+	}
+	return apdu.MaxLe
+}
+
+// getMore is GET RESPONSE on the channel of a command of class cla.
+func (s *Session) getMore(cla byte, le int) apdu.Response {
+	return s.once(message{CLA: apdu.OnChannel(0, apdu.ChannelOf(cla)), INS: insGetResponse, Le: le})
 }
 
 // do sends a command to the applet, on its channel in the proprietary class.

@@ -91,8 +91,8 @@ func hashOf(hash iotsafe.Hash, text []byte) []byte {
 }
 
 // maxPaddingTries is how many signatures are made until one begins with a zero; one in
-// 128 does. That none of so many does happens once in 2500 runs, and is then reported.
-const maxPaddingTries = 1000
+// 128 does, so that the rest of so many is never needed.
+const maxPaddingTries = 3000
 
 var signTests = []Test{
 	{

@@ -11,7 +11,7 @@ import (
 // unknownInstructions belong neither to the interface nor to the UICC.
 var unknownInstructions = []byte{0x06, 0x0A, 0x56, 0xA8, 0xBC, 0xFA}
 
-// cut returns a command of some answer data: GET DATA of one object, or nil if there is none.
+// describe is a command that has answer data: GET DATA of one object.
 func (s *Session) describe() message {
 	objects := s.objects()
 	if len(objects) == 0 {
@@ -96,13 +96,13 @@ var transportTests = []Test{
 				if n < 1 || n > len(all) {
 					continue
 				}
-				r := s.once(c.le(n))
+				r := s.exchange(c.le(n))
 				if !r.SW.Succeeded() {
 					s.fail("Le %d was answered %04X", n, uint16(r.SW))
 				}
 				s.same("the first bytes", r.Data, all[:n])
 			}
-			if r := s.once(c.le(min(apdu.MaxLe, len(all)+20))); !r.SW.Succeeded() || !bytes.Equal(r.Data, all) {
+			if r := s.exchange(c.le(min(apdu.MaxLe, len(all)+20))); !r.SW.Succeeded() || !bytes.Equal(r.Data, all) {
 				s.fail("a longer Le than there is data was answered %d bytes and %04X", len(r.Data), uint16(r.SW))
 			}
 		},
