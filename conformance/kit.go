@@ -79,7 +79,7 @@ func Run(ctx context.Context, c card.Card, o Options) (Report, error) {
 		return Report{}, err
 	}
 	defer s.close()
-	report := Report{AID: hexBytes(s.aid), Type: s.cardType()}
+	report := Report{AID: Hex(s.aid), Type: s.cardType()}
 	var chosen []Test
 	for _, t := range Tests() {
 		if o.Only == nil || o.Only.MatchString(t.ID) {

@@ -21,7 +21,7 @@ const (
 // Report is what a card's test has found.
 type Report struct {
 	// AID is the name under which the applet was found, in hexadecimal.
-	AID hexBytes `json:"aid"`
+	AID Hex `json:"aid"`
 
 	// Type is I or II, as the applet says; empty if it does not say.
 	Type string `json:"type,omitempty"`
@@ -47,20 +47,21 @@ type Result struct {
 
 // Exchange is one command and the card's answer, as they passed.
 type Exchange struct {
-	Command hexBytes `json:"command"`
-	Answer  hexBytes `json:"answer"`
+	Command Hex `json:"command"`
+	Answer  Hex `json:"answer"`
 }
 
-// hexBytes are bytes that people read in hexadecimal.
-type hexBytes []byte
+// Hex is bytes that print, and travel in JSON, in hexadecimal.
+type Hex []byte
 
-func (b hexBytes) String() string { return strings.ToUpper(hex.EncodeToString(b)) }
+// String is the bytes in hexadecimal, without spaces.
+func (b Hex) String() string { return strings.ToUpper(hex.EncodeToString(b)) }
 
 // MarshalText writes the bytes in hexadecimal.
-func (b hexBytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+func (b Hex) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
 // UnmarshalText reads bytes in hexadecimal.
-func (b *hexBytes) UnmarshalText(text []byte) (err error) {
+func (b *Hex) UnmarshalText(text []byte) (err error) {
 	*b, err = hex.DecodeString(string(text))
 	return err
 }
