@@ -36,20 +36,7 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 	slot := w.fleet.Profile.Slots[c.Slot]
 	prepare := perso.WriteFile(slot.Certificate, c.Certificate)
 	anchor, activate := w.anchor(store)
-	commands, err := perso.Staged(append(prepare, anchor...), w.switchTo(c.Slot, store, activate...))
-	if err != nil {
-		return c, err
-	}
-	last := len(commands) - 1
-	if _, err = w.begin(commands[:last]...); err != nil {
-		return c, err
-	}
-	// From here on application servers accept the credential: they must, before the
-	// SIM may use it.
-	if c, err = w.life.Deliver(w.ctx, w.session, c.ID); err != nil {
-		return c, err
-	}
-	if _, err = w.proceed(commands[last]); err != nil {
+	if c, _, err = w.deliver(c, append(prepare, anchor...), w.switchTo(c.Slot, store, activate...)); err != nil {
 		return c, err
 	}
 	return w.life.Activate(w.ctx, w.session, c.ID, nil)

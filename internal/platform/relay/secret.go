@@ -36,20 +36,7 @@ func (w *walk) deliverSecret(c credential.Record, store contents) (credential.Re
 	prepare = append(prepare, perso.PutSecret{ID: id, Encrypted: sealed, Check: perso.SecretCheck(secret)})
 	challenge := newChallenge()
 	prove := perso.Prove{Ref: perso.Ref{Kind: iotsafe.SecretKey, ID: id}, Challenge: challenge}
-	commands, err := perso.Staged(prepare, append(w.switchTo(c.Slot, store), prove))
-	if err != nil {
-		return c, err
-	}
-	last := len(commands) - 1
-	if _, err = w.begin(commands[:last]...); err != nil {
-		return c, err
-	}
-	// From here on application servers accept the PSK: they must, before the SIM may
-	// use it.
-	if c, err = w.life.Deliver(w.ctx, w.session, c.ID); err != nil {
-		return c, err
-	}
-	answers, err := w.proceed(commands[last])
+	c, answers, err := w.deliver(c, prepare, append(w.switchTo(c.Slot, store), prove))
 	if err != nil {
 		return c, err
 	}

@@ -192,6 +192,25 @@ func slotRefs(p api.Profile, i int) []perso.Ref {
 	}
 }
 
+// deliver brings a credential to the SIM: prepare fills its slot, commit makes the SIM use
+// it. Between the two the platform commits that application servers accept it: they must,
+// before the SIM may use it. It returns what the commit answered.
+func (w *walk) deliver(c credential.Record, prepare, commit []perso.Op) (credential.Record, []perso.Answer, error) {
+	commands, err := perso.Staged(prepare, commit)
+	if err != nil {
+		return c, nil, err
+	}
+	last := len(commands) - 1
+	if _, err := w.begin(commands[:last]...); err != nil {
+		return c, nil, err
+	}
+	if c, err = w.life.Deliver(w.ctx, w.session, c.ID); err != nil {
+		return c, nil, err
+	}
+	answers, err := w.proceed(commands[last])
+	return c, answers, err
+}
+
 // switchTo is the commit of a delivery: this slot is what the device uses from now on.
 func (w *walk) switchTo(slot int, store contents, more ...perso.Ref) []perso.Op {
 	ops := []perso.Op{perso.Activate{Refs: append(slotRefs(w.fleet.Profile, slot), more...)}}
