@@ -13,6 +13,9 @@ func (h *handshake) asClient() error {
 	h.state.Identity = bytes.Clone(h.set.Identity)
 	h.state.ServerName = h.set.ServerName
 	h.in.tolerateCCS = h.set.allows(VersionTLS13)
+	if !h.set.allows(VersionTLS12) {
+		h.in.version = VersionTLS13 // nothing that only TLS 1.2 has is borne
+	}
 
 	offer := &offer{handshake: h}
 	if err := offer.send(); err != nil {

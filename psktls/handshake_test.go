@@ -295,13 +295,6 @@ func TestUnusableConfigsAreRefused(t *testing.T) {
 	}
 }
 
-func TestExtendedMasterSecretMayBeRequired(t *testing.T) {
-	// Both sides of ours know it; that a peer without it is refused or not is in the state machine's test.
-	client, server := clientConfig2(VersionTLS12), serverConfig()
-	client.RequireExtendedMasterSecret, server.RequireExtendedMasterSecret = true, true
-	connected(t, client, server)
-}
-
 func TestImportedKeysAreAKindOfTheirOwn(t *testing.T) {
 	importKey := func(hash crypto.Hash) ([]byte, Key) {
 		identity, key, err := Import(t.Context(), SecretKey(testPSK), testIdentity, []byte("device to server"), hash)

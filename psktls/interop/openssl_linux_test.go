@@ -340,6 +340,25 @@ func TestOpenSSLExportsTheSameKeyingMaterial(t *testing.T) {
 	}
 }
 
+func TestOpenSSLWithoutExtendedMasterSecret(t *testing.T) {
+	for _, required := range []bool{false, true} {
+		config := serverConfig()
+		config.RequireExtendedMasterSecret = required
+		s := listen(t, config, nil)
+		p := run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_2", "-no_ems")
+		if required {
+			wantAlert(t, s.failure(t), psktls.AlertHandshakeFailure, false)
+			continue
+		}
+		c := s.conn(t)
+		exchange(t, c, p)
+		state := c.ConnectionState()
+		if _, err := state.ExportKeyingMaterial("EXPORTER-simroot", nil, 32); state.ExtendedMasterSecret || !errors.Is(err, psktls.ErrNoExport) {
+			t.Errorf("extended %v, export: %v", state.ExtendedMasterSecret, err)
+		}
+	}
+}
+
 func TestRenegotiationByOpenSSLIsRefused(t *testing.T) {
 	p, addr := opensslServer(t, "-psk", pskHex, "-psk_identity", identity, "-tls1_2", "-cipher", "PSK-AES128-GCM-SHA256")
 	c, err := dial(t, addr, clientConfig())
