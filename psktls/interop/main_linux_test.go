@@ -140,6 +140,8 @@ func (s *server) conn(t *testing.T) *psktls.Conn {
 		return c
 	case err := <-s.errs:
 		t.Fatal(err)
+	case <-time.After(realparts.Patience):
+		t.Fatal("no handshake came to an end")
 	}
 	return nil
 }
@@ -152,6 +154,8 @@ func (s *server) failure(t *testing.T) error {
 		t.Fatal("the handshake succeeded")
 	case err := <-s.errs:
 		return err
+	case <-time.After(realparts.Patience):
+		t.Fatal("no handshake came to an end")
 	}
 	return nil
 }

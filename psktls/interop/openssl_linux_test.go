@@ -341,11 +341,16 @@ func TestOpenSSLExportsTheSameKeyingMaterial(t *testing.T) {
 }
 
 func TestOpenSSLWithoutExtendedMasterSecret(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "openssl.cnf") // there is no option for it
+	conf := "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = tls\n[tls]\nOptions = -ExtendedMasterSecret\n"
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, required := range []bool{false, true} {
 		config := serverConfig()
 		config.RequireExtendedMasterSecret = required
 		s := listen(t, config, nil)
-		p := run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_2", "-no_ems")
+		p := run(t, "env", "OPENSSL_CONF="+file, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_2")
 		if required {
 			wantAlert(t, s.failure(t), psktls.AlertHandshakeFailure, false)
 			continue
