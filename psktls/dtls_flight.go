@@ -86,6 +86,9 @@ func (d *DTLS) transmit() error {
 				room = d.mtu - overhead - dtlsFragmentLen
 			}
 			n := min(room, left)
+			if part.typ == typeClientHello {
+				n = left // whole, since a server that keeps no state cannot put it together
+			}
 			content := appendFragmentHeader(make([]byte, 0, dtlsFragmentLen+n), part.typ, len(part.body), part.seq, offset, n)
 			var err error
 			datagram, err = d.seal(datagram, part.kind, part.epoch, append(content, part.body[offset:offset+n]...))

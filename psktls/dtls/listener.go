@@ -52,6 +52,9 @@ func (l *Listener) run() {
 	for {
 		n, addr, err := l.socket.ReadFrom(buf)
 		if err != nil {
+			for _, c := range l.live() {
+				c.end(err)
+			}
 			l.end(err)
 			return
 		}
@@ -126,18 +129,22 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // Close closes the socket, and with it all connections.
 func (l *Listener) Close() error {
-	l.mu.Lock()
-	var all []*Conn
-	for _, p := range l.peers {
-		all = append(all, p.conn)
-	}
-	l.mu.Unlock()
-	for _, c := range all {
+	for _, c := range l.live() {
 		c.Close() //nolint:errcheck // never fails
 	}
 	err := l.socket.Close()
 	l.end(net.ErrClosed)
 	return err
+}
+
+// live is the connections that have not ended.
+func (l *Listener) live() (all []*Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.peers {
+		all = append(all, p.conn)
+	}
+	return all
 }
 
 func (l *Listener) end(err error) {
