@@ -26,7 +26,7 @@ func ephemeral(group tls.CurveID, random io.Reader) (*ecdh.PrivateKey, error) {
 			return key, nil
 		}
 	}
-	return nil, fmt.Errorf("Rand yields no usable key for %v", group)
+	return nil, fmt.Errorf("no usable key for %v among 64 from Rand", group)
 }
 
 // agree is the ECDH result with the peer's public key. It keeps leading zeros (RFC 8422,

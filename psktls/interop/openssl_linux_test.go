@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"encoding/asn1"
@@ -280,6 +281,7 @@ type flipper struct {
 
 func (f *flipper) Write(b []byte) (int, error) {
 	if f.on && b[0] == 23 {
+		b = bytes.Clone(b)
 		b[len(b)-1] ^= 1
 	}
 	return f.Conn.Write(b)
