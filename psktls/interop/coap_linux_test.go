@@ -1,0 +1,111 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/simroot/simroot/internal/e2e/realparts"
+	"github.com/simroot/simroot/psktls"
+	"github.com/simroot/simroot/psktls/dtls"
+)
+
+// libcoaps are libcoap's programs over two other DTLS stacks.
+var libcoaps = []string{"openssl", "gnutls"}
+
+// coapSuites are ours that every CoAP device has (RFC 7252, 9.1.3.1), and what the two agree on
+// by themselves.
+var coapSuites = map[string][]uint16{"CCM_8": {psktls.TLS_PSK_WITH_AES_128_CCM_8}, "any": nil}
+
+// coapKey is a key that can be typed.
+const coapKey = "a key of 20 letters."
+
+// eachLibcoap runs a test with each stack and choice of suites.
+func eachLibcoap(t *testing.T, test func(t *testing.T, stack string, suites []uint16)) {
+	for _, stack := range libcoaps {
+		for name, suites := range coapSuites {
+			t.Run(stack+"/"+name, func(t *testing.T) { test(t, stack, suites) })
+		}
+	}
+}
+
+func TestLibcoapClient(t *testing.T) {
+	eachLibcoap(t, func(t *testing.T, stack string, suites []uint16) {
+		config := serverConfig()
+		config.CipherSuites = suites
+		config.GetKey = onlyIdentity(psktls.SecretKey([]byte(coapKey)))
+		l := listenDTLS(t, &dtls.Config{Config: *config})
+		p := realparts.Start(t, "coap-client-"+stack, "-B", "10", "-u", identity, "-k", coapKey,
+			fmt.Sprintf("coaps://%v/state", l.Addr()))
+		c := acceptDTLS(t, l)
+		request := make([]byte, 1500)
+		n, err := c.Read(request)
+		if err != nil || n < 4 || !bytes.Contains(request[:n], []byte("state")) {
+			t.Fatalf("%q, %v", request[:n], err)
+		}
+		token := request[4 : 4+request[0]&15] // RFC 7252, 3
+		answer := append([]byte{0x60 | byte(len(token)), 0x45, request[2], request[3]}, token...)
+		if _, err := c.Write(append(append(answer, 0xFF), "all is well"...)); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.Wait(); code != 0 || !strings.Contains(p.Output(), "all is well") {
+			t.Errorf("exit code %d", code)
+		}
+	})
+}
+
+func TestLibcoapServer(t *testing.T) {
+	eachLibcoap(t, func(t *testing.T, stack string, suites []uint16) {
+		port := freePorts(t)
+		p := realparts.Start(t, "coap-server-"+stack, "-A", "127.0.0.1", "-p", fmt.Sprint(port), "-k", coapKey, "-v", "7")
+		p.WaitLog(fmt.Sprintf(`127\.0\.0\.1:%d`, port+1))
+		config := clientConfig()
+		config.CipherSuites = suites
+		config.Key = psktls.SecretKey([]byte(coapKey))
+		c, err := dialDTLS(t, fmt.Sprintf("127.0.0.1:%d", port+1), &dtls.Config{Config: *config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write([]byte("\x40\x01\x12\x34\xBB.well-known\x04core")); err != nil {
+			t.Fatal(err)
+		}
+		answer := make([]byte, 1500)
+		n, err := c.Read(answer)
+		if err != nil || n < 4 || answer[1] != 0x45 || !bytes.Contains(answer[:n], []byte("</>")) {
+			t.Errorf("%q, %v", answer[:n], err)
+		}
+	})
+}
+
+// freePorts finds two ports in a row that nobody uses: libcoap takes the second for DTLS.
+func freePorts(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		first, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := first.LocalAddr().(*net.UDPAddr).Port
+		second, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port+1))
+		first.Close()
+		if err == nil {
+			second.Close()
+			return port
+		}
+	}
+	t.Fatal("no two free ports in a row")
+	return 0
+}
+
+// onlyIdentity knows one key.
+func onlyIdentity(key psktls.Key) func(context.Context, []byte) (psktls.Key, error) {
+	return func(_ context.Context, got []byte) (psktls.Key, error) {
+		if string(got) != identity {
+			return nil, psktls.ErrUnknownIdentity
+		}
+		return key, nil
+	}
+}
