@@ -191,6 +191,8 @@ func (d *DTLS) MaxData() int { return d.mtu - d.write.overheadDTLS() }
 // Send makes a datagram of application data. The handshake is complete.
 func (d *DTLS) Send(b []byte) error {
 	switch {
+	case d.err == io.EOF:
+		return errOutClosed
 	case d.err != nil:
 		return d.err
 	case !d.Complete():

@@ -211,6 +211,11 @@ func (c *Conn) Handshake() error { return c.HandshakeContext(context.Background(
 func (c *Conn) HandshakeContext(ctx context.Context) error {
 	c.start()
 	select {
+	case <-c.handshaken: // also if it has ended since
+		return nil
+	default:
+	}
+	select {
 	case <-c.handshaken:
 		return nil
 	case <-c.ended:
@@ -265,7 +270,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	case <-c.writeBy.wait():
 		return 0, os.ErrDeadlineExceeded
 	case <-c.ended:
-		return 0, c.reason()
+		return 0, c.writeReason()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -285,10 +290,10 @@ func (c *Conn) Write(b []byte) (int, error) {
 
 // writeReason is the reason for a writer, to whom the peer's close_notify is not an end of data.
 func (c *Conn) writeReason() error {
-	if c.err == io.EOF {
-		return net.ErrClosed
+	if err := c.reason(); err != io.EOF {
+		return err
 	}
-	return c.err
+	return net.ErrClosed
 }
 
 // Close says close_notify and ends the connection.
