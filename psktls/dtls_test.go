@@ -360,3 +360,19 @@ func FuzzDTLSReceive(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkDTLSHandshake(b *testing.B) {
+	for _, id := range []uint16{TLS_PSK_WITH_AES_128_CCM_8, TLS_PSK_WITH_AES_128_GCM_SHA256, TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256} {
+		b.Run(CipherSuiteName(id), func(b *testing.B) {
+			client, server := dtlsConfigs(id)
+			b.ReportAllocs()
+			for b.Loop() {
+				n := newDTLSNet(b, client, server, 0, 1, 0)
+				n.run()
+				if !n.client.Complete() || !n.server.Complete() {
+					b.Fatal(n.clientErr, n.serverErr)
+				}
+			}
+		})
+	}
+}
