@@ -15,8 +15,8 @@ import (
 //
 // It speaks the suites of TLS 1.2 that [Config] allows, and shares with TLS its messages,
 // keys and what is said in the package comment. Connection ids are not spoken. What is not authentic
-// is thrown away silently, so that strangers cannot end a connection. A wrong key therefore shows
-// as a handshake that nobody answers.
+// is thrown away silently, so that strangers cannot end a connection that is complete. A wrong
+// key therefore shows as a handshake that nobody answers.
 //
 // A DTLS is not safe for concurrent use. An error of Start, Receive or Expire is the end
 // of the connection; what Outgoing then has is still to be sent.
@@ -287,7 +287,7 @@ func (d *DTLS) record(r dtlsRecord) error {
 	switch {
 	case r.kind == recordHandshake:
 		return d.fragments(r)
-	case r.kind == recordAlert && len(r.body) == alertRecordLen && (r.epoch == 1 || d.read == nil):
+	case r.kind == recordAlert && len(r.body) == alertRecordLen && (r.epoch == 1 || !d.Complete()):
 		return d.alert(r)
 	case r.kind == recordApplicationData && r.epoch == 1 && d.Complete():
 		d.data = append(d.data, bytes.Clone(r.body))
@@ -296,7 +296,8 @@ func (d *DTLS) record(r dtlsRecord) error {
 	return nil
 }
 
-// alert is one from the peer. Before there are keys anybody can have sent it, as in TLS.
+// alert is one from the peer. Before the handshake is complete anybody can have sent it, as in
+// TLS; not to listen would let a client wait two minutes for a server that has refused it.
 func (d *DTLS) alert(r dtlsRecord) error {
 	level, alert := r.body[0], Alert(r.body[1])
 	switch {

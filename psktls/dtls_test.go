@@ -323,6 +323,24 @@ func TestDTLSCloseNotifyEndsBothSides(t *testing.T) {
 	}
 }
 
+func TestDTLSBareAlertsCountOnlyUntilTheHandshakeIsComplete(t *testing.T) {
+	refused := []byte{21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, alertLevelFatal, byte(AlertHandshakeFailure)}
+	client, server := dtlsConfigs(0)
+	n := newDTLSNet(t, client, server, 0, 1, 0)
+	n.completes()
+	if err := n.client.Receive(t.Context(), n.now, bytes.Clone(refused)); err != nil {
+		t.Errorf("a stranger ended the connection: %v", err)
+	}
+	d, _ := NewDTLS(client, true, 0)
+	if err := d.Start(t.Context(), n.now); err != nil {
+		t.Fatal(err)
+	}
+	var alert *AlertError
+	if err := d.Receive(t.Context(), n.now, bytes.Clone(refused)); !errors.As(err, &alert) || !alert.Remote || alert.Alert != AlertHandshakeFailure {
+		t.Errorf("a refusal: %v", err)
+	}
+}
+
 func FuzzDTLSReceive(f *testing.F) {
 	client, server := dtlsConfigs(0)
 	n := newDTLSNet(f, client, server, 0, 1, 0)
