@@ -18,13 +18,21 @@ import (
 // pionSuites are ours that pion/dtls has.
 var pionSuites = []uint16{psktls.TLS_PSK_WITH_AES_128_CCM_8, psktls.TLS_PSK_WITH_AES_128_CCM, psktls.TLS_PSK_WITH_AES_128_GCM_SHA256}
 
-func pionConfig(suite uint16) *pion.Config {
-	return &pion.Config{
-		PSK:                  func([]byte) ([]byte, error) { return psk, nil },
-		PSKIdentityHint:      []byte(identity),
-		CipherSuites:         []pion.CipherSuiteID{pion.CipherSuiteID(suite)},
-		ExtendedMasterSecret: pion.RequireExtendedMasterSecret,
-	}
+func pionServer(end *cable, suite uint16) (*pion.Conn, error) {
+	psk, hint, suites, master := pionOptions(suite)
+	return pion.ServerWithOptions(end, end.RemoteAddr(), psk, hint, suites, master)
+}
+
+func pionClient(end *cable, suite uint16) (*pion.Conn, error) {
+	psk, hint, suites, master := pionOptions(suite)
+	return pion.ClientWithOptions(end, end.RemoteAddr(), psk, hint, suites, master)
+}
+
+func pionOptions(suite uint16) (key, hint, suites, master pion.Option) {
+	return pion.WithPSK(func([]byte) ([]byte, error) { return psk, nil }),
+		pion.WithPSKIdentityHint([]byte(identity)),
+		pion.WithCipherSuites(pion.CipherSuiteID(suite)),
+		pion.WithExtendedMasterSecret(pion.RequireExtendedMasterSecret)
 }
 
 // cable is one end of a line of datagrams in memory, and a socket with one peer.
@@ -103,7 +111,7 @@ func TestPionServerAndClient(t *testing.T) {
 }
 
 func ourClientPionServer(ctx context.Context, near, far *cable, suite uint16) (net.Conn, net.Conn, error) {
-	s, err := pion.Server(far, far.RemoteAddr(), pionConfig(suite))
+	s, err := pionServer(far, suite)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -119,7 +127,7 @@ func pionClientOurServer(ctx context.Context, near, far *cable, suite uint16) (n
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := pion.Client(near, near.RemoteAddr(), pionConfig(suite))
+	c, err := pionClient(near, suite)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -139,11 +147,11 @@ func ours(ctx context.Context, near, far *cable, suite uint16) (net.Conn, net.Co
 }
 
 func pions(ctx context.Context, near, far *cable, suite uint16) (net.Conn, net.Conn, error) {
-	s, err := pion.Server(far, far.RemoteAddr(), pionConfig(suite))
+	s, err := pionServer(far, suite)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := pion.Client(near, near.RemoteAddr(), pionConfig(suite))
+	c, err := pionClient(near, suite)
 	if err != nil {
 		return nil, nil, err
 	}
