@@ -131,8 +131,25 @@ func decodeError(answer *http.Response) error {
 		e = &Error{Title: strings.TrimSpace(answer.Status), Code: CodeInternal, Detail: "the platform answered " + answer.Status}
 	}
 	e.Status = answer.StatusCode
-	if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil {
-		e.RetryAfter = time.Duration(seconds) * time.Second
-	}
+	e.RetryAfter = retryAfter(answer.Header)
 	return e
+}
+
+// retryAfter reads Retry-After in both of its forms (RFC 9110, 10.2.3); 0 if it says nothing of
+// use. A date is taken against the answer's own Date where there is one: a device's
+// clock may be wrong.
+func retryAfter(h http.Header) time.Duration {
+	value := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	until, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return max(0, until.Sub(now))
 }

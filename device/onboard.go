@@ -10,6 +10,10 @@ import (
 	"github.com/simroot/simroot/card"
 )
 
+// ErrCard says that an onboarding ended because the SIM did not answer, not because of the
+// platform or the network.
+var ErrCard = errors.New("the card does not answer")
+
 // Platform is the part of [api.Client] that the onboarding needs.
 type Platform interface {
 	OpenRelay(ctx context.Context, request api.RelayOpen) (api.RelayStep, error)
@@ -33,7 +37,7 @@ func (d *Device) Onboard(ctx context.Context, platform Platform) (Onboarding, er
 	defer d.forget()
 	ch, err := card.OpenChannel(ctx, d.card)
 	if err != nil {
-		return Onboarding{}, fmt.Errorf("SIM %s: %w", d.iccid, err)
+		return Onboarding{}, fmt.Errorf("onboard SIM %s: %w: %w", d.iccid, ErrCard, err)
 	}
 	defer card.CloseChannel(context.WithoutCancel(ctx), d.card, ch)
 
@@ -53,11 +57,19 @@ func (d *Device) Onboard(ctx context.Context, platform Platform) (Onboarding, er
 		responses, failure := done.pass(ctx, d.card, ch, step.Commands)
 		if failure != nil {
 			// Telling the platform is a courtesy: it would find out by itself.
-			_, _ = platform.AnswerRelay(ctx, step.Session, api.RelayAnswers{Step: step.Step, Failure: "card not reachable"})
-			return done, fmt.Errorf("onboard SIM %s: the card does not answer: %w", d.iccid, failure)
+			_, _ = platform.AnswerRelay(ctx, step.Session, api.RelayAnswers{Step: step.Step, Failure: failureOf(failure)})
+			return done, fmt.Errorf("onboard SIM %s: %w", d.iccid, failure)
 		}
 		step, err = platform.AnswerRelay(ctx, step.Session, api.RelayAnswers{Step: step.Step, Responses: responses})
 	}
+}
+
+// failureOf is what the platform is told of a failure: no more than which side it is on.
+func failureOf(err error) string {
+	if errors.Is(err, ErrCard) {
+		return "card not reachable"
+	}
+	return "the platform's step cannot be carried out"
 }
 
 // pass sends commands to the card on channel ch and stops behind the first refusal.
@@ -74,7 +86,7 @@ func (o *Onboarding) pass(ctx context.Context, c card.Card, ch int, commands [][
 		command.CLA = apdu.OnChannel(command.CLA, ch)
 		response, err := card.Exchange(ctx, c, command)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", ErrCard, err)
 		}
 		answer := response.Bytes()
 		o.Commands++
