@@ -6,60 +6,28 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/simroot/simroot/vsim"
+	"github.com/simroot/simroot/device/internal/fixture"
 )
 
-// removable is a virtual SIM that can be taken out and put back in.
-type removable struct {
-	*vsim.Card
-	out   atomic.Bool
-	opens atomic.Int32
-}
-
-var errOut = errors.New("the card was removed")
-
-func newRemovable(t *testing.T) *removable {
-	t.Helper()
-	state, err := vsim.Profile("common", string(aSIM))
-	if err != nil {
-		t.Fatal(err)
+func opening(sim *fixture.Slot) func(context.Context) (*Device, error) {
+	return func(ctx context.Context) (*Device, error) {
+		c, err := sim.Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return New(ctx, c)
 	}
-	return &removable{Card: vsim.NewMemory(state)}
 }
 
-func (r *removable) Transmit(ctx context.Context, command []byte) ([]byte, error) {
-	if r.out.Load() {
-		return nil, errOut
-	}
-	return r.Card.Transmit(ctx, command)
-}
-
-func (r *removable) Close() error { return nil }
-
-func (r *removable) open(ctx context.Context) (*Device, error) {
-	r.opens.Add(1)
-	if r.out.Load() {
-		return nil, errOut
-	}
-	return New(ctx, r)
-}
-
-// takeOut takes the SIM out, which resets it.
-func (r *removable) takeOut() {
-	r.out.Store(true)
-	r.Reset()
-}
-
-func keeping(t *testing.T, look time.Duration, body func(t *testing.T, k *Keeper, sim *removable, log *bytes.Buffer)) {
+func keeping(t *testing.T, look time.Duration, body func(t *testing.T, k *Keeper, sim *fixture.Slot, log *bytes.Buffer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		sim, log := newRemovable(t), &bytes.Buffer{}
-		k := NewKeeper(sim.open, look, slog.New(slog.NewTextHandler(log, nil)))
+		sim, log := fixture.NewSlot(fixture.EmptySIM(t, "common")), &bytes.Buffer{}
+		k := NewKeeper(opening(sim), look, slog.New(slog.NewTextHandler(log, nil)))
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -77,14 +45,14 @@ func keeping(t *testing.T, look time.Duration, body func(t *testing.T, k *Keeper
 }
 
 func TestTheKeeperSaysThatTheSIMIsAwayAndOpensItAgain(t *testing.T) {
-	keeping(t, time.Minute, func(t *testing.T, k *Keeper, sim *removable, log *bytes.Buffer) {
+	keeping(t, time.Minute, func(t *testing.T, k *Keeper, sim *fixture.Slot, log *bytes.Buffer) {
 		if d, err := k.Device(); err != nil || d.ICCID() != aSIM {
 			t.Fatal(err)
 		}
-		sim.takeOut()
+		sim.Remove()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if _, err := k.Device(); !errors.Is(err, ErrAway) || !errors.Is(err, errOut) {
+		if _, err := k.Device(); !errors.Is(err, ErrAway) || !errors.Is(err, fixture.ErrRemoved) {
 			t.Fatalf("%v", err)
 		}
 		time.Sleep(time.Hour)
@@ -92,10 +60,10 @@ func TestTheKeeperSaysThatTheSIMIsAwayAndOpensItAgain(t *testing.T) {
 		if n := strings.Count(log.String(), "the SIM is away"); n > 2 { // removed; cannot be opened
 			t.Errorf("said %d times:\n%s", n, log)
 		}
-		if n := sim.opens.Load(); n < 100 || n > 300 {
+		if n := sim.Opened.Load(); n < 100 || n > 300 {
 			t.Errorf("tried %d times in an hour", n)
 		}
-		sim.out.Store(false)
+		sim.Insert()
 		if _, err := k.Await(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +71,7 @@ func TestTheKeeperSaysThatTheSIMIsAwayAndOpensItAgain(t *testing.T) {
 }
 
 func TestASuspicionIsLookedIntoAtOnce(t *testing.T) {
-	keeping(t, 0, func(t *testing.T, k *Keeper, sim *removable, _ *bytes.Buffer) {
+	keeping(t, 0, func(t *testing.T, k *Keeper, sim *fixture.Slot, _ *bytes.Buffer) {
 		first, err := k.Device()
 		if err != nil {
 			t.Fatal(err)
@@ -139,7 +107,7 @@ func TestWaitingForASIMEndsWithTheContext(t *testing.T) {
 }
 
 func TestALentSIMStaysOpen(t *testing.T) {
-	keeping(t, 0, func(t *testing.T, k *Keeper, sim *removable, _ *bytes.Buffer) {
+	keeping(t, 0, func(t *testing.T, k *Keeper, sim *fixture.Slot, _ *bytes.Buffer) {
 		borrowed, err := k.Lend(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -150,7 +118,7 @@ func TestALentSIMStaysOpen(t *testing.T) {
 		if d, err := k.Device(); err != nil || d.Alive(t.Context()) != nil {
 			t.Fatalf("%v", err)
 		}
-		sim.takeOut()
+		sim.Remove()
 		if _, err := borrowed.Onboard(t.Context(), nil); !errors.Is(err, ErrCard) {
 			t.Errorf("%v", err)
 		}

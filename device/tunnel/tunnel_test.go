@@ -1,0 +1,466 @@
+package tunnel
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/simroot/simroot/device"
+	"github.com/simroot/simroot/device/internal/fixture"
+	"github.com/simroot/simroot/psktls"
+)
+
+// journal is a log that a test reads while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// stage is a SIM, its keeper, a server, and a tunnel between them.
+type stage struct {
+	t      *testing.T
+	slot   *fixture.Slot
+	keeper *device.Keeper
+	log    *journal
+	port   string
+	stop   func()
+}
+
+func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Options)) *stage {
+	t.Helper()
+	s := &stage{t: t, slot: slot, log: &journal{}}
+	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s.keeper = device.NewKeeper(func(ctx context.Context) (*device.Device, error) {
+		c, err := slot.Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return device.New(ctx, c)
+	}, 0, log)
+	o := Options{SIM: s.keeper, Forwards: []Forward{{"127.0.0.1:0", remote}}, Log: log, Patience: 10 * time.Second, Grace: time.Millisecond}
+	if change != nil {
+		change(&o)
+	}
+	tunnel, err := Listen(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.port = tunnel.Addrs()[0].String()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.keeper.Run(ctx) })
+	wg.Go(func() {
+		if err := tunnel.Run(ctx); err != nil {
+			t.Errorf("the tunnel ended with %v", err)
+		}
+	})
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+	})
+	t.Cleanup(func() {
+		s.stop()
+		if t.Failed() {
+			t.Log(s.log.String())
+		}
+	})
+	s.sim()
+	return s
+}
+
+// sim waits for the SIM.
+func (s *stage) sim() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := s.keeper.Await(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) dial() *net.TCPConn {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.port)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		s.t.Fatal(err)
+	}
+	return c.(*net.TCPConn)
+}
+
+// echoes says something, ends its own direction, and wants it back.
+func (s *stage) echoes(text string) {
+	s.t.Helper()
+	c := s.dial()
+	if _, err := io.WriteString(c, text); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := c.CloseWrite(); err != nil {
+		s.t.Fatal(err)
+	}
+	if heard, err := io.ReadAll(c); err != nil || string(heard) != text {
+		s.t.Fatalf("heard %d bytes, %v: want %d", len(heard), err, len(text))
+	}
+}
+
+// refused wants a connection to end at once and not properly, and the log to say why.
+func (s *stage) refused(why string) {
+	s.t.Helper()
+	began := time.Now()
+	c, err := net.Dial("tcp", s.port)
+	if err == nil { // otherwise it was refused before it was looked at
+		defer c.Close()
+		_, err = c.Read(make([]byte, 1))
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		s.t.Fatalf("%v: want a reset", err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		s.t.Errorf("refusing took %v", took)
+	}
+	s.says("connection refused", why)
+}
+
+// says wants words in one line of the log.
+func (s *stage) says(words ...string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	lines:
+		for line := range strings.Lines(s.log.String()) {
+			for _, word := range words {
+				if !strings.Contains(line, word) {
+					continue lines
+				}
+			}
+			return
+		}
+		<-time.After(time.Millisecond)
+	}
+	s.t.Fatalf("no line of the log says %q", words)
+}
+
+// echo is a server that says back what it hears until the other side ends, and counts.
+type echo struct {
+	net.Listener
+	served atomic.Int32
+}
+
+func serve(t *testing.T, l net.Listener, handle func(net.Conn)) *echo {
+	t.Helper()
+	e := &echo{Listener: l}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				e.served.Add(1)
+				handle(c)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	return e
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func sayBack(c net.Conn) {
+	if _, err := io.Copy(c, c); err == nil {
+		c.(interface{ CloseWrite() error }).CloseWrite() //nolint:errcheck // the other side tells
+	}
+}
+
+func TestACertificateInTheSIMOpensTheTunnel(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			ca := fixture.NewCA(t)
+			config := ca.ServerConfig()
+			config.MinVersion, config.MaxVersion = version, version
+			server := serve(t, tls.NewListener(listen(t), config), sayBack)
+			s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
+			s.echoes("hello")
+			s.echoes(strings.Repeat("a long way through the tunnel ", 50_000)) // 1.5 MB, half-closed at its end
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() { s.echoes(strings.Repeat("at the same time ", 1000)) })
+			}
+			wg.Wait()
+		})
+	}
+}
+
+func TestAPSKInTheSIMOpensTheTunnel(t *testing.T) {
+	psk := bytes.Repeat([]byte{7}, 32)
+	server := serve(t, psktls.NewListener(listen(t), &psktls.Config{GetKey: func(_ context.Context, identity []byte) (psktls.Key, error) {
+		if string(identity) != "meter 1" {
+			return nil, psktls.ErrUnknownIdentity
+		}
+		return psktls.SecretKey(psk), nil
+	}}), sayBack)
+	s := newStage(t, fixture.NewSlot(fixture.PSKSIM(t, psk)), server.Addr().String(), func(o *Options) {
+		o.Identity = func() string { return "meter 1" }
+	})
+	s.echoes("hello")
+	s.echoes(strings.Repeat("a long way through the tunnel ", 50_000))
+}
+
+func TestAWrongPSKIdentityIsRefused(t *testing.T) {
+	psk := bytes.Repeat([]byte{7}, 32)
+	server := serve(t, psktls.NewListener(listen(t), &psktls.Config{GetKey: func(context.Context, []byte) (psktls.Key, error) {
+		return nil, psktls.ErrUnknownIdentity
+	}}), sayBack)
+	s := newStage(t, fixture.NewSlot(fixture.PSKSIM(t, psk)), server.Addr().String(), func(o *Options) {
+		o.Identity = func() string { return "nobody" }
+	})
+	s.refused("bad_record_mac") // what it would be told for a wrong key
+}
+
+func TestWithoutItsSIMATunnelRefusesAtOnceAndGoesOnWhenItIsBack(t *testing.T) {
+	ca := fixture.NewCA(t)
+	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
+	standing := s.dial()
+	exchange(t, standing)
+	s.slot.Remove()
+	s.refused("the card was removed") // by the handshake, which is the first to notice
+	s.says("the SIM is away")
+	before := server.served.Load()
+	s.refused("the SIM is away") // and then without asking the server
+	if server.served.Load() != before {
+		t.Error("a server was bothered without a SIM")
+	}
+	exchange(t, standing) // what stands does not need the SIM
+	s.slot.Insert()
+	s.sim()
+	s.echoes("back again")
+	exchange(t, standing)
+}
+
+func exchange(t *testing.T, c net.Conn) {
+	t.Helper()
+	said, heard := []byte("still there?"), make([]byte, 12)
+	if _, err := c.Write(said); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, heard); err != nil || !bytes.Equal(said, heard) {
+		t.Fatalf("%q, %v", heard, err)
+	}
+}
+
+func TestASIMThatAnotherProgramHasResetIsOpenedAgain(t *testing.T) {
+	ca := fixture.NewCA(t)
+	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
+	s.echoes("before")
+	s.slot.Reset()
+	s.refused("the SIM did not do its part")
+	s.says("the SIM is away")
+	s.sim()
+	s.echoes("after")
+}
+
+func TestAServerThatCannotBeTrustedIsRefused(t *testing.T) {
+	ca, other := fixture.NewCA(t), fixture.NewCA(t)
+	config := ca.ServerConfig()
+	config.Certificates = []tls.Certificate{other.Server()}
+	server := serve(t, tls.NewListener(listen(t), config), sayBack)
+	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
+	s.refused("certificate signed by unknown authority")
+	if n := server.served.Load(); n != 1 {
+		t.Errorf("tried %d times, want once: it will not get better", n)
+	}
+}
+
+func TestTheServersNameIsChecked(t *testing.T) {
+	ca := fixture.NewCA(t)
+	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	_, port, _ := net.SplitHostPort(server.Addr().String())
+	newStage(t, fixture.NewSlot(ca.GoodSIM()), "localhost:"+port, nil).echoes("by its name")
+	newStage(t, fixture.NewSlot(ca.GoodSIM()), "127.0.0.2:"+port, func(o *Options) {
+		o.Patience = time.Second
+	}).refused("127.0.0.2")
+}
+
+func TestOtherAnchorsMayBeGiven(t *testing.T) {
+	ca, other := fixture.NewCA(t), fixture.NewCA(t)
+	config := ca.ServerConfig()
+	config.Certificates = []tls.Certificate{other.Server()}
+	server := serve(t, tls.NewListener(listen(t), config), sayBack)
+	newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), func(o *Options) { o.Roots = other.Pool() }).echoes("trusted")
+}
+
+func TestASIMWithoutACredentialIsTold(t *testing.T) {
+	s := newStage(t, fixture.NewSlot(fixture.EmptySIM(t, "common")), serve(t, listen(t), sayBack).Addr().String(), nil)
+	s.refused("run the onboarding first")
+}
+
+func TestABrokenHandshakeIsTriedAgain(t *testing.T) {
+	ca := fixture.NewCA(t)
+	var first atomic.Bool
+	server := serve(t, listen(t), func(c net.Conn) {
+		if first.CompareAndSwap(false, true) {
+			return // the line breaks before a word is said
+		}
+		secured := tls.Server(c, ca.ServerConfig())
+		sayBack(secured)
+	})
+	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
+	s.echoes("at the second attempt")
+}
+
+func TestAServerThatIsNotThereIsWaitedForAndThenGivenUp(t *testing.T) {
+	ca := fixture.NewCA(t)
+	gone := listen(t)
+	gone.Close()
+	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), gone.Addr().String(), func(o *Options) { o.Patience = time.Second })
+	s.refused("connection refused")
+}
+
+// A local client must be able to tell the end of what was said from a line that was cut.
+func TestACutConnectionIsNoProperEnd(t *testing.T) {
+	ca := fixture.NewCA(t)
+	server := serve(t, listen(t), func(c net.Conn) {
+		secured := tls.Server(c, ca.ServerConfig())
+		io.WriteString(secured, "half of a sent") //nolint:errcheck // the client tells
+		c.Close()                                 // without close_notify
+	})
+	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
+	if heard, err := io.ReadAll(s.dial()); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("heard %q, %v: want a reset", heard, err)
+	}
+	s.says("connection ended", "unexpected EOF")
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	ca := fixture.NewCA(t)
+	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), func(o *Options) { o.MaxConns = 2 })
+	one, two := s.dial(), s.dial()
+	exchange(t, one)
+	exchange(t, two)
+	s.refused("too many connections")
+	exchange(t, one)
+	if err := one.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(one); err != nil || len(rest) > 0 {
+		t.Fatalf("%q, %v", rest, err)
+	}
+	s.says("connection ended")
+	s.echoes("there is a place again")
+}
+
+func TestATunnelThatIsToldToStopLetsConnectionsEndAndCutsTheRest(t *testing.T) {
+	ca := fixture.NewCA(t)
+	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
+	c := s.dial()
+	exchange(t, c)
+	s.stop() // the tunnel's Run returns: its grace is a millisecond
+	if _, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%v: want a reset", err)
+	}
+	if _, err := net.Dial("tcp", s.port); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("%v: the port is still open", err)
+	}
+}
+
+func TestSeveralForwardsShareOneSIM(t *testing.T) {
+	ca := fixture.NewCA(t)
+	remotes := []string{}
+	for _, name := range []string{"first", "second"} {
+		server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), func(c net.Conn) {
+			io.WriteString(c, name) //nolint:errcheck // the client tells
+		})
+		remotes = append(remotes, server.Addr().String())
+	}
+	slot := fixture.NewSlot(ca.GoodSIM())
+	keeper := device.NewKeeper(func(ctx context.Context) (*device.Device, error) { return device.New(ctx, slot) }, 0, slog.New(slog.DiscardHandler))
+	tunnel, err := Listen(Options{SIM: keeper, Log: slog.New(slog.DiscardHandler), Forwards: []Forward{{"127.0.0.1:0", remotes[0]}, {"127.0.0.1:0", remotes[1]}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { keeper.Run(ctx) })
+	wg.Go(func() {
+		if err := tunnel.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer wg.Wait()
+	defer cancel()
+	if _, err := keeper.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range []string{"first", "second"} {
+		c, err := net.Dial("tcp", tunnel.Addrs()[n].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard, err := io.ReadAll(c)
+		c.Close()
+		if err != nil || string(heard) != want {
+			t.Errorf("%q, %v: want %s", heard, err, want)
+		}
+	}
+}
+
+func TestATunnelOpensAllItsPortsOrNone(t *testing.T) {
+	l := listen(t)
+	defer l.Close()
+	free := listen(t)
+	port := free.Addr().String()
+	free.Close()
+	_, err := Listen(Options{Log: slog.New(slog.DiscardHandler), Forwards: []Forward{{port, "b:1"}, {l.Addr().String(), "b:1"}}})
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		t.Fatalf("%v", err)
+	}
+	again, err := net.Listen("tcp", port)
+	if err != nil {
+		t.Fatalf("the first port was left open: %v", err)
+	}
+	again.Close()
+	if _, err := Listen(Options{Log: slog.New(slog.DiscardHandler)}); err == nil {
+		t.Error("a tunnel without forwards")
+	}
+}
