@@ -3,7 +3,9 @@ package device
 import (
 	"context"
 	"crypto"
+	"errors"
 	"fmt"
+	"net"
 
 	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/psktls"
@@ -11,6 +13,9 @@ import (
 
 // masterSecretSize is the size of a TLS 1.2 master secret, in bytes (RFC 5246, 8.1).
 const masterSecretSize = 48
+
+// ErrNoPSK says that the SIM holds no pre-shared key that can be used.
+var ErrNoPSK = errors.New("the SIM holds no activated secret to derive keys from: run the onboarding first")
 
 // PSK is a pre-shared key in the SIM, for psktls. The SIM forms the premaster secret
 // and derives from it: what leaves the SIM is the master secret of one session, or, in TLS
@@ -33,7 +38,7 @@ func (d *Device) PSK(ctx context.Context) (*PSK, error) {
 			return &PSK{applet: d.applet, id: o.ID}, nil
 		}
 	}
-	return nil, fmt.Errorf("SIM %s holds no activated secret to derive keys from: run the onboarding first", d.iccid)
+	return nil, fmt.Errorf("SIM %s: %w", d.iccid, ErrNoPSK)
 }
 
 // MasterSecret implements [psktls.Key] with COMPUTE PRF (IoT.05), which knows SHA-256 only.
@@ -54,4 +59,27 @@ func (k *PSK) EarlySecret(ctx context.Context, hash crypto.Hash) ([]byte, error)
 		return nil, fmt.Errorf("TLS 1.3 has no suite with %s", hash)
 	}
 	return k.applet.HKDFExtractSecret(ctx, h, k.id, nil)
+}
+
+// PSKConfig returns a client configuration with the SIM's pre-shared key. It speaks TLS 1.2 with
+// forward secrecy only: what the SIM gives for that opens one session and no other, while
+// what it would give for TLS 1.3 is as good as the key to whoever takes the device over (see
+// package psktls). identity is the name under which the server knows the key.
+func (d *Device) PSKConfig(ctx context.Context, identity, serverName string) (*psktls.Config, error) {
+	key, err := d.PSK(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config := &psktls.Config{
+		Identity: []byte(identity), Key: key, MaxVersion: psktls.VersionTLS12,
+		CipherSuites: []uint16{ // a SIM derives with SHA-256
+			psktls.TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256,
+			psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256,
+			psktls.TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256,
+		},
+	}
+	if net.ParseIP(serverName) == nil { // RFC 6066, 3: no addresses
+		config.ServerName = serverName
+	}
+	return config, nil
 }

@@ -153,26 +153,13 @@ func (n *noted) Read(b []byte) (int, error) {
 	return read, err
 }
 
-// withPSK speaks TLS 1.2 with forward secrecy only. What the SIM gives for it opens this
-// session and no other; what it would give for TLS 1.3 is as good as the key to whoever takes
-// the device over (see package psktls).
 func withPSK(ctx context.Context, raw net.Conn, sim *device.Device, host, identity string, fault *error) (stream, error) {
-	key, err := sim.PSK(ctx)
+	config, err := sim.PSKConfig(ctx, identity, host)
 	if err != nil {
 		*fault = err
 		return nil, err
 	}
-	config := &psktls.Config{
-		Identity: []byte(identity), Key: watchedKey{key, fault}, MaxVersion: psktls.VersionTLS12,
-		CipherSuites: []uint16{ // a SIM derives with SHA-256
-			psktls.TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256,
-			psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256,
-			psktls.TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256,
-		},
-	}
-	if net.ParseIP(host) == nil { // RFC 6066, 3: no addresses
-		config.ServerName = host
-	}
+	config.Key = watchedKey{config.Key, fault}
 	conn := psktls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, err
