@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -43,12 +44,18 @@ func (p *patient) ask(ctx context.Context) *platformAnswer {
 // askPlatform takes the time from the answer to any request. The certificate's dates are not
 // looked at, because a wrong clock is what is to be found out; everything else is.
 func (p *patient) askPlatform(ctx context.Context) *platformAnswer {
+	u, err := url.Parse(p.Platform)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return &platformAnswer{err: fmt.Errorf("platform URL %q: want https://HOST[:PORT]", p.Platform)}
+	}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		TLSClientConfig: &tls.Config{
 			InsecureSkipVerify: true, //nolint:gosec // verified below
 			MinVersion:         tls.VersionTLS12,
-			VerifyConnection:   func(s tls.ConnectionState) error { return verifyAtAnyTime(s, p.PlatformRoots) },
+			VerifyConnection: func(s tls.ConnectionState) error {
+				return verifyAtAnyTime(s.PeerCertificates, u.Hostname(), p.PlatformRoots)
+			},
 		},
 	}
 	defer transport.CloseIdleConnections()
@@ -57,9 +64,6 @@ func (p *patient) askPlatform(ctx context.Context) *platformAnswer {
 	request, err := http.NewRequestWithContext(ctx, http.MethodHead, p.Platform, nil)
 	if err != nil {
 		return &platformAnswer{err: err}
-	}
-	if request.URL.Scheme != "https" {
-		return &platformAnswer{err: fmt.Errorf("platform URL %q: want https://HOST[:PORT]", p.Platform)}
 	}
 	answer, err := transport.RoundTrip(request)
 	if err != nil {
@@ -75,9 +79,9 @@ func (p *patient) askPlatform(ctx context.Context) *platformAnswer {
 
 // verifyAtAnyTime checks a server's chain and name as they are on the day on which the youngest
 // certificate of the chain begins.
-func verifyAtAnyTime(s tls.ConnectionState, roots *x509.CertPool) error {
-	o := x509.VerifyOptions{Roots: roots, DNSName: s.ServerName, Intermediates: x509.NewCertPool()}
-	for n, c := range s.PeerCertificates {
+func verifyAtAnyTime(chain []*x509.Certificate, host string, roots *x509.CertPool) error {
+	o := x509.VerifyOptions{Roots: roots, DNSName: host, Intermediates: x509.NewCertPool()}
+	for n, c := range chain {
 		if c.NotBefore.After(o.CurrentTime) {
 			o.CurrentTime = c.NotBefore
 		}
@@ -85,7 +89,7 @@ func verifyAtAnyTime(s tls.ConnectionState, roots *x509.CertPool) error {
 			o.Intermediates.AddCert(c)
 		}
 	}
-	_, err := s.PeerCertificates[0].Verify(o)
+	_, err := chain[0].Verify(o)
 	return err
 }
 

@@ -108,7 +108,7 @@ func TestAPlatformThatCannotBeReachedOrTrustedIsTold(t *testing.T) {
 		"another name":  {platformAt(t, ca, 0, "elsewhere.example"), ca.Pool(), "another name"},
 		"without TLS":   {"http://127.0.0.1:1", ca.Pool(), "want https"},
 		"no such name":  {"https://nowhere.invalid", ca.Pool(), "resolved"},
-		"no URL at all": {"127.0.0.1:8443", ca.Pool(), "first path segment"},
+		"no URL at all": {"127.0.0.1:8443", ca.Pool(), "want https"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, r := examined(t, ca.GoodSIM(), "platform", func(o *Options) { o.Platform, o.PlatformRoots = c.url, c.roots })
