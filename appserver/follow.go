@@ -138,7 +138,7 @@ func (m *Middleware) change(e *api.Event) {
 	m.mu.Unlock()
 
 	for _, c := range touched.credentials {
-		if reason := c.cut(now); reason != nil {
+		if reason := m.cutReason(c.print); reason != nil {
 			if n := m.live.cut(c.print, reason); n > 0 {
 				m.log.Info("connections were cut off", "iccid", c.ICCID, "credential", c.Credential, "count", n, "reason", reason)
 			}
@@ -178,15 +178,21 @@ func (m *Middleware) settle() {
 	m.readyOnce.Do(func() { close(m.ready) })
 }
 
-// cutReason is why connections with this certificate must end, nil if they may go on.
+// cutReason is why connections with this credential must end, nil if they may go on.
 func (m *Middleware) cutReason(print Fingerprint) error {
 	now := m.clock()
 	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if c := m.current.byPrint[print]; c != nil {
-		return c.cut(now)
+	c := m.current.byPrint[print]
+	if c == nil {
+		m.mu.RUnlock()
+		return ErrUnknown
 	}
-	return ErrUnknown
+	id, reason := c.Identity, c.cut(now)
+	m.mu.RUnlock()
+	if reason == nil {
+		reason = m.denied(id)
+	}
+	return reason
 }
 
 // rewrite makes the journal hold the present state and no more.

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"github.com/simroot/simroot/api"
 )
 
 // Identity is who speaks on a connection.
 type Identity struct {
-	ICCID      string    // the SIM
-	Fleet      string    // the fleet it belongs to
-	Credential string    // the ID of the credential it has shown
-	NotAfter   time.Time // the end of that credential
+	ICCID      string             // the SIM
+	Fleet      string             // the fleet it belongs to
+	Credential string             // the ID of the credential it has shown
+	Type       api.CredentialType // a certificate or a PSK
+	NotAfter   time.Time          // the end of that credential
 }
 
 // The reasons why a credential is refused. Test for them with [errors.Is].
@@ -24,6 +27,7 @@ var (
 	ErrRevoked    = errors.New("credential is revoked")
 	ErrSuspended  = errors.New("SIM is suspended")
 	ErrTerminated = errors.New("SIM is terminated")
+	ErrDenied     = errors.New("the application server's policy denies it")
 )
 
 // The reasons why no credential at all is accepted.
@@ -33,12 +37,16 @@ var (
 	ErrClosed   = errors.New("the middleware is closed")
 )
 
-// IdentityOf tells who speaks on a connection that a [Listener] or [Middleware.Admit]
-// returned, and false for any other. It looks through wrappers with a NetConn method.
+// IdentityOf tells who speaks on a connection that a [Listener], [Middleware.Admit] or
+// [Middleware.Enlist] returned, and false for any other. It looks through wrappers with a
+// NetConn method.
 func IdentityOf(conn net.Conn) (Identity, bool) {
 	for conn != nil {
-		if c, ok := conn.(*Conn); ok {
+		switch c := conn.(type) {
+		case *Conn:
 			return c.id, true
+		case *underlay:
+			return c.above.id, c.above.home != nil
 		}
 		wrapper, ok := conn.(interface{ NetConn() net.Conn })
 		if !ok {

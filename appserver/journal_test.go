@@ -52,7 +52,7 @@ func view(r *replica) map[string]string {
 		known[iccid] = fmt.Sprint(s.fleet, s.state, len(s.credentials))
 	}
 	for id, c := range r.byID {
-		known[id] = fmt.Sprint(c.Identity, c.kind, c.state, c.psk, c.confirmation, r.byPrint[c.print] == c)
+		known[id] = fmt.Sprint(c.Identity, c.state, c.psk, c.confirmation, r.byPrint[c.print] == c)
 	}
 	return known
 }

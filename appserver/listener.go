@@ -11,9 +11,9 @@ import (
 
 // Listener accepts connections of SIMs with an accepted credential; see [Middleware.Listener].
 type Listener struct {
-	m      *Middleware
-	inner  net.Listener
-	config *tls.Config
+	m     *Middleware
+	inner net.Listener
+	admit AdmitFunc
 
 	slots    chan struct{} // one for each running handshake
 	admitted chan *Conn
@@ -22,21 +22,37 @@ type Listener struct {
 	running  sync.WaitGroup
 }
 
+// AdmitFunc completes the handshake of an accepted connection, which it closes if it fails.
+type AdmitFunc func(ctx context.Context, accepted net.Conn) (*Conn, error)
+
 // Listener completes the handshakes of the connections that inner accepts, many at once
 // and each within [Options.HandshakeTimeout], and hands out those that succeed. Config is
 // one of [Middleware.TLSConfig]. It takes over inner.
 //
 // Every connection that it accepts is a [*Conn]: [IdentityOf] tells whose it is, and it is
-// closed as soon as its credential is no longer accepted.
+// closed as soon as its credential is no longer accepted. For [net/http.Server] and others that
+// want to see a [crypto/tls.Conn] there is [Listener.TLS].
 func (m *Middleware) Listener(inner net.Listener, config *tls.Config) *Listener {
-	l := &Listener{m: m, inner: inner, config: config, slots: make(chan struct{}, m.handshakes), admitted: make(chan *Conn)}
+	return m.ListenerFunc(inner, func(ctx context.Context, accepted net.Conn) (*Conn, error) {
+		c := &Conn{}
+		c.under = underlay{accepted, c}
+		return m.admit(ctx, c, tls.Server(&c.under, config))
+	})
+}
+
+// ListenerFunc is [Middleware.Listener] for any way to secure a connection.
+func (m *Middleware) ListenerFunc(inner net.Listener, admit AdmitFunc) *Listener {
+	l := &Listener{m: m, inner: inner, admit: admit, slots: make(chan struct{}, m.handshakes), admitted: make(chan *Conn)}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	l.running.Go(l.run)
 	return l
 }
 
 // Accept returns the next connection whose handshake has succeeded.
-func (l *Listener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) { return l.AcceptWithContext(context.Background()) }
+
+// AcceptWithContext is Accept that ends with a context, as servers of go-coap want it.
+func (l *Listener) AcceptWithContext(ctx context.Context) (net.Conn, error) {
 	select {
 	case <-l.ctx.Done():
 		return nil, l.reason()
@@ -47,7 +63,31 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return conn, nil
 	case <-l.ctx.Done():
 		return nil, l.reason()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
+}
+
+// TLS is the same listener for servers that look for a [*crypto/tls.Conn], such as
+// [net/http.Server]: with it they fill in Request.TLS, and speak HTTP/2 if the configuration
+// has "h2" among its NextProtos. [IdentityOf] and [ConnContext] know its connections. It is for
+// [Middleware.Listener] only.
+func (l *Listener) TLS() net.Listener { return tlsListener{l} }
+
+type tlsListener struct{ *Listener }
+
+// Accept returns the next connection whose handshake has succeeded.
+func (l tlsListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	secured, ok := conn.(*Conn).Conn.(*tls.Conn)
+	if !ok {
+		conn.Close()
+		return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: errors.New("not a listener of TLS")}
+	}
+	return secured, nil
 }
 
 // Addr is the address of the inner listener.
@@ -96,14 +136,14 @@ func (l *Listener) run() {
 		pause = 0
 		l.running.Go(func() {
 			defer func() { <-l.slots }()
-			l.admit(conn)
+			l.take(conn)
 		})
 	}
 }
 
-func (l *Listener) admit(conn net.Conn) {
+func (l *Listener) take(conn net.Conn) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.m.timeout)
-	admitted, err := l.m.Admit(ctx, tls.Server(conn, l.config))
+	admitted, err := l.admit(ctx, conn)
 	cancel()
 	if err != nil {
 		l.m.log.Debug("handshake failed", "peer", conn.RemoteAddr(), "error", err)

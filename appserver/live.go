@@ -1,27 +1,34 @@
 package appserver
 
 import (
-	"crypto/tls"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// Conn is a TLS connection whose peer has shown a credential that is accepted. It is
-// closed as soon as that ends; what fails then says why, for [errors.Is].
+// Conn is a TLS or DTLS connection whose peer has shown a credential that is accepted. It
+// is closed as soon as that ends; what fails then says why, for [errors.Is].
 type Conn struct {
-	*tls.Conn
+	net.Conn // of the TLS or DTLS library
+	under    underlay
+
 	id    Identity
 	print Fingerprint
 	home  *registry
 	cause atomic.Pointer[error]
 
-	prev, next *Conn // the others with the same certificate; guarded by home.mu
+	prev, next *Conn // the others with the same credential; guarded by home.mu
 	listed     bool
 }
 
 // Identity is who speaks.
 func (c *Conn) Identity() Identity { return c.id }
+
+// NetConn is the connection of the TLS or DTLS library that this one lies over, such as a
+// [crypto/tls.Conn] or a psktls.Conn.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
 
 // Cause is why the connection was cut off, and nil if it was not.
 func (c *Conn) Cause() error {
@@ -34,6 +41,9 @@ func (c *Conn) Cause() error {
 // Read reads from the peer.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	if c.Cause() != nil {
+		n = 0
+	}
 	return n, c.explain(err)
 }
 
@@ -49,17 +59,73 @@ func (c *Conn) Close() error {
 	return c.Conn.Close()
 }
 
+// explain is err, or more than that if the connection was cut off.
 func (c *Conn) explain(err error) error {
-	if err == nil {
-		return nil
-	}
-	if cause := c.Cause(); cause != nil {
+	switch cause := c.Cause(); {
+	case cause == nil:
+		return err
+	case err == nil:
+		return fmt.Errorf("connection of SIM %s was cut off: %w", c.id.ICCID, cause)
+	default:
 		return fmt.Errorf("connection of SIM %s was cut off: %w (%w)", c.id.ICCID, cause, err)
 	}
-	return err
 }
 
-// registry lists the live connections by certificate.
+// farewell is how long a peer that is cut off may take to let the alert out.
+const farewell = 250 * time.Millisecond
+
+// abandon closes a connection that was never handed out.
+func (c *Conn) abandon() {
+	if stream, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
+		stream.NetConn().Close()
+		return
+	}
+	c.Conn.Close()
+}
+
+// cutOff ends the connection: nothing more is read from it or written to it. The peer is told,
+// unless it lets its line clog up.
+func (c *Conn) cutOff(reason error) {
+	c.cause.CompareAndSwap(nil, &reason)
+	c.home.remove(c)
+	stream, ok := c.Conn.(interface{ NetConn() net.Conn })
+	if !ok { // over datagrams, which wait for nobody
+		c.Conn.Close()
+		return
+	}
+	enough := time.AfterFunc(farewell, func() { stream.NetConn().Close() })
+	go func() {
+		c.Conn.Close()
+		enough.Stop()
+		stream.NetConn().Close()
+	}()
+}
+
+// underlay is what lies under the TLS of a connection that a [Listener] hands out as a
+// [crypto/tls.Conn]: it is the end of that one which the registry can see.
+type underlay struct {
+	net.Conn
+	above *Conn
+}
+
+// Read reads for TLS.
+func (u *underlay) Read(b []byte) (int, error) {
+	n, err := u.Conn.Read(b)
+	if u.above.Cause() != nil {
+		n = 0
+	}
+	return n, u.above.explain(err)
+}
+
+// Close closes the connection.
+func (u *underlay) Close() error {
+	if u.above.home != nil {
+		u.above.home.remove(u.above)
+	}
+	return u.Conn.Close()
+}
+
+// registry lists the live connections by credential.
 type registry struct {
 	mu    sync.Mutex
 	conns map[Fingerprint]*Conn // the first of each list
@@ -96,7 +162,7 @@ func (r *registry) remove(c *Conn) {
 	c.prev, c.next = nil, nil
 }
 
-// cut closes all connections with a certificate, and tells how many there were.
+// cut closes all connections with a credential, and tells how many there were.
 func (r *registry) cut(print Fingerprint, reason error) int {
 	var list []*Conn
 	r.mu.Lock()
@@ -110,7 +176,7 @@ func (r *registry) cut(print Fingerprint, reason error) int {
 	return len(list)
 }
 
-// cutAll closes all connections for whose certificate there is a reason.
+// cutAll closes all connections for whose credential there is a reason.
 func (r *registry) cutAll(reason func(Fingerprint) error) {
 	r.mu.Lock()
 	prints := make([]Fingerprint, 0, len(r.conns))
@@ -123,12 +189,4 @@ func (r *registry) cutAll(reason func(Fingerprint) error) {
 			r.cut(print, err)
 		}
 	}
-}
-
-// cutOff closes the connection under TLS: a farewell could wait for a peer that does not
-// read. Whoever reads or writes on it learns of it and closes the rest.
-func (c *Conn) cutOff(reason error) {
-	c.cause.CompareAndSwap(nil, &reason)
-	c.Conn.NetConn().Close()
-	c.home.remove(c)
 }

@@ -37,6 +37,10 @@ type Options struct {
 	// HandshakeTimeout ends a handshake that does not get on; 0: 10 seconds.
 	HandshakeTimeout time.Duration
 
+	// Policy, if not nil, denies what the platform would accept: by fleet, by SIM, by
+	// the time of day. See [Policy].
+	Policy Policy
+
 	Logger *slog.Logger     // nil: [slog.Default]
 	Clock  func() time.Time // nil: [time.Now]
 }
@@ -49,6 +53,7 @@ type Middleware struct {
 	maxStale   time.Duration
 	handshakes int
 	timeout    time.Duration
+	policy     Policy
 	log        *slog.Logger
 	clock      func() time.Time
 
@@ -101,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Middleware, error) {
 	}
 	m := &Middleware{
 		platform: o.Platform, dir: o.Dir, sealingKey: slices.Clone(o.SealingKey), maxStale: o.MaxStale,
-		handshakes: o.Handshakes, timeout: o.HandshakeTimeout, log: o.Logger, clock: o.Clock,
+		handshakes: o.Handshakes, timeout: o.HandshakeTimeout, policy: o.Policy, log: o.Logger, clock: o.Clock,
 		ready: make(chan struct{}), unsaved: make(chan struct{}, 1),
 	}
 	if m.handshakes <= 0 {
@@ -204,9 +209,18 @@ func (m *Middleware) lag(now time.Time) time.Duration {
 }
 
 // Lookup tells whose credential has the given fingerprint, and with an error why a new
-// connection with it is refused: [ErrUnknown], [ErrRevoked], [ErrSuspended] and so on. The
-// identity is filled in unless the credential is unknown.
+// connection with it is refused: [ErrUnknown], [ErrRevoked], [ErrSuspended], [ErrDenied] and
+// so on. The identity is filled in unless the credential is unknown.
 func (m *Middleware) Lookup(fingerprint Fingerprint) (Identity, error) {
+	id, err := m.find(fingerprint)
+	if err == nil {
+		err = m.denied(id)
+	}
+	return id, err
+}
+
+// find is Lookup without the policy.
+func (m *Middleware) find(fingerprint Fingerprint) (Identity, error) {
 	now := m.clock()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -232,17 +246,10 @@ func (m *Middleware) Lookup(fingerprint Fingerprint) (Identity, error) {
 // has shown. Only a connection with the configuration of [Middleware.TLSConfig] has proved
 // that it holds the key.
 func (m *Middleware) Identify(state tls.ConnectionState) (Identity, error) {
-	id, _, err := m.identify(state)
-	return id, err
-}
-
-func (m *Middleware) identify(state tls.ConnectionState) (Identity, Fingerprint, error) {
 	if len(state.PeerCertificates) == 0 {
-		return Identity{}, Fingerprint{}, ErrUnknown
+		return Identity{}, ErrUnknown
 	}
-	print := sha256.Sum256(state.PeerCertificates[0].Raw)
-	id, err := m.Lookup(print)
-	return id, print, err
+	return m.Lookup(sha256.Sum256(state.PeerCertificates[0].Raw))
 }
 
 // Barred lists, in order, the ICCIDs of the SIMs that had a credential and now have none

@@ -1,14 +1,36 @@
 package appserver
 
 import (
+	"crypto/sha256"
 	"slices"
 	"time"
 
 	"github.com/simroot/simroot/api"
 )
 
-// Fingerprint is the SHA-256 of a certificate in DER.
+// Fingerprint names a credential as it shows in a handshake: the SHA-256 of a certificate in
+// DER, or for a PSK what [PSKFingerprint] makes of its identity.
 type Fingerprint = [32]byte
+
+// PSKFingerprint is the fingerprint of the PSK that is presented under the given identity. It never
+// equals that of a certificate.
+func PSKFingerprint(identity []byte) Fingerprint {
+	h := sha256.New()
+	h.Write([]byte("PSK identity\x00")) // which no DER begins with
+	h.Write(identity)
+	return Fingerprint(h.Sum(nil))
+}
+
+// fingerprintOf is the fingerprint of a credential, and false if it has none yet.
+func fingerprintOf(c *api.Credential) (Fingerprint, bool) {
+	switch {
+	case c.Type == api.CertificateType && len(c.Fingerprint) == len(Fingerprint{}):
+		return Fingerprint(c.Fingerprint), true
+	case c.Type == api.PSKType && c.Identity != "":
+		return PSKFingerprint([]byte(c.Identity)), true
+	}
+	return Fingerprint{}, false
+}
 
 // replica is the platform's state as far as handshakes need it. It is not safe for
 // concurrent use: [Middleware] guards the one it serves from.
@@ -30,9 +52,8 @@ type sim struct {
 type credential struct {
 	Identity
 	sim          *sim
-	kind         api.CredentialType
 	state        api.CredentialState
-	print        Fingerprint // zero: it has no certificate (yet)
+	print        Fingerprint // zero: nothing to show in a handshake (yet)
 	psk          string      // the PSK identity
 	confirmation *api.Confirmation
 }
@@ -63,11 +84,11 @@ func (r *replica) apply(e *api.Event) *sim {
 		r.byID[c.Credential] = c
 	}
 	c.Fleet, c.NotAfter = r.fleet(e.Credential.Fleet), e.Credential.NotAfter
-	c.kind, c.state = e.Credential.Type, e.Credential.State
+	c.Type, c.state = e.Credential.Type, e.Credential.State
 	c.psk, c.confirmation = e.Credential.Identity, e.Credential.Confirmation
-	if c.kind == api.CertificateType && len(e.Credential.Fingerprint) == len(c.print) {
+	if print, ok := fingerprintOf(e.Credential); ok {
 		delete(r.byPrint, c.print)
-		c.print = Fingerprint(e.Credential.Fingerprint)
+		c.print = print
 		r.byPrint[c.print] = c
 	}
 	return c.sim
@@ -116,10 +137,10 @@ func (r *replica) entries(yield func(entry) bool) {
 		}
 		for _, c := range s.credentials {
 			e := entry{
-				ICCID: c.ICCID, Fleet: c.Fleet, State: string(c.state), ID: c.Credential, Type: c.kind,
+				ICCID: c.ICCID, Fleet: c.Fleet, State: string(c.state), ID: c.Credential, Type: c.Type,
 				Identity: c.psk, Confirmation: c.confirmation, NotAfter: c.NotAfter,
 			}
-			if c.print != (Fingerprint{}) {
+			if c.Type == api.CertificateType && c.print != (Fingerprint{}) {
 				e.Fingerprint = c.print[:]
 			}
 			if !yield(e) {

@@ -58,7 +58,7 @@ func (m *Middleware) lookupSecret(credentialID string) (Identity, *api.Confirmat
 	if c == nil {
 		return Identity{}, nil, ErrUnknown
 	}
-	if c.kind != api.PSKType {
+	if c.Type != api.PSKType {
 		return c.Identity, nil, ErrNoSecret
 	}
 	if err := c.refusal(now); err != nil {

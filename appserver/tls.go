@@ -2,8 +2,10 @@ package appserver
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"sync"
 )
 
@@ -85,26 +87,52 @@ func refused(id Identity, reason error) error {
 // that is done, and watches the connection from then on. If it fails the connection is closed.
 // [Listener] calls it for every connection that it accepts.
 func (m *Middleware) Admit(ctx context.Context, conn *tls.Conn) (*Conn, error) {
+	return m.admit(ctx, &Conn{}, conn)
+}
+
+// admit is Admit into a Conn that may lie under the connection as well.
+func (m *Middleware) admit(ctx context.Context, c *Conn, conn *tls.Conn) (*Conn, error) {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		conn.NetConn().Close()
 		return nil, err
 	}
 	state := conn.ConnectionState()
-	id, print, err := m.identify(state)
-	if err == nil && len(state.VerifiedChains) == 0 {
-		err = ErrUnknown // not our configuration
-	}
-	if err != nil {
+	if len(state.PeerCertificates) == 0 || len(state.VerifiedChains) == 0 { // not our configuration
 		conn.NetConn().Close()
-		return nil, refused(id, err)
+		return nil, refused(Identity{}, ErrUnknown)
 	}
-	c := &Conn{Conn: conn, id: id, print: print}
+	c.Conn, c.print = conn, sha256.Sum256(state.PeerCertificates[0].Raw)
+	if err := m.enlist(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Enlist watches a connection of any TLS or DTLS library: the returned one is closed as soon as
+// the credential with the given fingerprint is no longer accepted. It is for connections
+// whose handshake is complete, in which the peer has proved that it holds the credential,
+// and fails, having closed conn, if the credential is not accepted. To be cut off while it
+// writes to a peer that does not read, a stream needs a NetConn method that returns
+// what it lies over, as [crypto/tls.Conn] has.
+func (m *Middleware) Enlist(conn net.Conn, print Fingerprint) (*Conn, error) {
+	c := &Conn{Conn: conn, print: print}
+	if err := m.enlist(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (m *Middleware) enlist(c *Conn) (err error) {
+	if c.id, err = m.Lookup(c.print); err != nil {
+		c.abandon()
+		return refused(c.id, err)
+	}
 	// A revocation between the check in the handshake and this line found no connection
 	// to cut. So list it first, then check again: one of the two must see the other.
 	m.live.add(c)
-	if _, err := m.Lookup(print); err != nil {
+	if _, err := m.Lookup(c.print); err != nil {
 		c.cutOff(err)
-		return nil, refused(id, err)
+		return refused(c.id, err)
 	}
-	return c, nil
+	return nil
 }
