@@ -17,28 +17,45 @@ const masterSecretSize = 48
 // ErrNoPSK says that the SIM holds no pre-shared key that can be used.
 var ErrNoPSK = errors.New("the SIM holds no activated secret to derive keys from: run the onboarding first")
 
+// ErrNoIdentity says that the SIM does not name the identity of its pre-shared key.
+var ErrNoIdentity = errors.New("the SIM does not say under which identity servers know its secret, which another issuer or an older platform has put there")
+
 // PSK is a pre-shared key in the SIM, for psktls. The SIM forms the premaster secret
 // and derives from it: what leaves the SIM is the master secret of one session, or, in TLS
 // 1.3, the early secret.
 type PSK struct {
-	applet *iotsafe.Applet
-	id     iotsafe.ID
+	applet   *iotsafe.Applet
+	id       iotsafe.ID
+	identity string
 }
 
 var _ psktls.Key = (*PSK)(nil)
 
-// PSK finds the SIM's pre-shared key: the activated secret that keys can be derived from.
+// Identity is the identity under which servers know the key, as its label on the SIM names it
+// (see [iotsafe.PSKLabel]); "" if it names none.
+func (k *PSK) Identity() string { return k.identity }
+
+// PSK finds the SIM's pre-shared key: the activated secret that keys can be derived from, and
+// one that names its identity rather than one that does not.
 func (d *Device) PSK(ctx context.Context) (*PSK, error) {
 	objects, err := d.applet.Objects(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("SIM %s: %w", d.iccid, err)
 	}
+	var found *PSK
 	for _, o := range objects {
-		if o.Kind == iotsafe.SecretKey && o.Active && o.Functions&iotsafe.KeyDerivation != 0 {
-			return &PSK{applet: d.applet, id: o.ID}, nil
+		if o.Kind != iotsafe.SecretKey || !o.Active || o.Functions&iotsafe.KeyDerivation == 0 {
+			continue
+		}
+		identity, onTrial := o.PSKIdentity()
+		if !onTrial && (found == nil || found.identity == "" && identity != "") {
+			found = &PSK{applet: d.applet, id: o.ID, identity: identity}
 		}
 	}
-	return nil, fmt.Errorf("SIM %s: %w", d.iccid, ErrNoPSK)
+	if found == nil {
+		return nil, fmt.Errorf("SIM %s: %w", d.iccid, ErrNoPSK)
+	}
+	return found, nil
 }
 
 // MasterSecret implements [psktls.Key] with COMPUTE PRF (IoT.05), which knows SHA-256 only.
@@ -64,11 +81,18 @@ func (k *PSK) EarlySecret(ctx context.Context, hash crypto.Hash) ([]byte, error)
 // PSKConfig returns a client configuration with the SIM's pre-shared key. It speaks TLS 1.2 with
 // forward secrecy only: what the SIM gives for that opens one session and no other, while
 // what it would give for TLS 1.3 is as good as the key to whoever takes the device over (see
-// package psktls). identity is the name under which the server knows the key.
+// package psktls). identity is the name under which the server knows the key; empty stands for
+// the one that the SIM names, and fails with [ErrNoIdentity] if it names none.
 func (d *Device) PSKConfig(ctx context.Context, identity, serverName string) (*psktls.Config, error) {
 	key, err := d.PSK(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if identity == "" {
+		identity = key.identity
+	}
+	if identity == "" {
+		return nil, fmt.Errorf("SIM %s: %w", d.iccid, ErrNoIdentity)
 	}
 	config := &psktls.Config{
 		Identity: []byte(identity), Key: key, MaxVersion: psktls.VersionTLS12,

@@ -18,6 +18,16 @@ type Status struct {
 
 	// Credential is the certificate that a TLS handshake would use now; nil if there is none.
 	Credential *CredentialStatus `json:"credential,omitempty"`
+
+	// PSK is the pre-shared key that a TLS-PSK handshake would use now; nil if there is none.
+	PSK *PSKStatus `json:"psk,omitempty"`
+}
+
+// PSKStatus names a pre-shared key.
+type PSKStatus struct {
+	Key string `json:"key"`
+	// Identity is the one under which servers know it, empty if the SIM does not name it.
+	Identity string `json:"identity,omitempty"`
 }
 
 // ObjectStatus is one object of the applet's store.
@@ -59,6 +69,13 @@ func (d *Device) Status(ctx context.Context) (Status, error) {
 		s.Objects = append(s.Objects, ObjectStatus{
 			Kind: o.Kind.String(), ID: o.ID.String(), Label: o.Label, Active: o.Active, Size: o.Size,
 		})
+	}
+	psk, err := d.PSK(ctx)
+	switch {
+	case err == nil:
+		s.PSK = &PSKStatus{Key: psk.id.String(), Identity: psk.identity}
+	case !errors.Is(err, ErrNoPSK):
+		return Status{}, err
 	}
 	credential, err := d.Credential(ctx)
 	switch {

@@ -140,8 +140,12 @@ func printStatus(w io.Writer, s device.Status) error {
 		for _, anchor := range c.Anchors {
 			fmt.Fprintf(w, "trusts  %s\n", anchor)
 		}
+	} else if s.PSK != nil {
+		fmt.Fprintf(w, "uses    pre-shared key %s, known to servers as %s\n", s.PSK.Key, orDash(s.PSK.Identity))
 	} else if s.Type == 1 {
 		fmt.Fprintln(w, "uses    no certificate yet: run simroot device onboard")
+	} else {
+		fmt.Fprintln(w, "uses    no pre-shared key yet: run simroot device onboard")
 	}
 	fmt.Fprintln(w)
 	var rows [][]string

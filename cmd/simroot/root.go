@@ -69,6 +69,8 @@ func hintFor(err error) string {
 		return "Install and start the PC/SC daemon: apt-get install pcscd libpcsclite1; pcscd"
 	case errors.Is(err, device.ErrNoCredential):
 		return "Bring the SIM its first credential: simroot device onboard --card URI --platform URL --ca FILE"
+	case errors.Is(err, device.ErrNoIdentity):
+		return "Give it with --identity; the SIM names it from its next credential on."
 	case api.HasCode(err, api.CodeUnauthorized):
 		return "Give a valid token with --token-file or in SIMROOT_TOKEN; an administrator makes one with: simroot platform tokens create"
 	case api.HasCode(err, api.CodeUnknownSIM):

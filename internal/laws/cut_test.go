@@ -1,6 +1,7 @@
 package laws
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -99,28 +100,32 @@ func cutOnce(t *testing.T, w *world, fleet, profile string, rotation bool, n int
 		t.Fatalf("cut at APDU %d: %v", n, err)
 	}
 	sim.Reset()
-	if rotation && profile == "common" {
+	if rotation {
 		usable(t, w, sim, iccid, n)
 	}
 	if _, err := w.onboard(sim); err != nil {
 		t.Fatalf("second onboarding after a cut at APDU %d (delivered: %v): %v", n, delivered, err)
 	}
 	active := w.active(iccid)
-	if active.Type == api.CertificateType {
-		if got := usable(t, w, sim, iccid, n); got.ID != active.ID {
-			t.Fatalf("cut at APDU %d: the SIM uses credential %s, active is %s", n, got.ID, active.ID)
-		}
+	if got := usable(t, w, sim, iccid, n); got.ID != active.ID {
+		t.Fatalf("cut at APDU %d: the SIM uses credential %s, active is %s", n, got.ID, active.ID)
 	}
 	return err == nil
 }
 
-// usable checks that the SIM signs with a certificate that servers accept, and returns
-// the credential.
+// usable checks that the SIM holds what servers accept: a certificate with which it signs, or a
+// PSK that it names by its identity. It returns the credential.
 func usable(t *testing.T, w *world, sim card.Conn, iccid string, n int) api.Credential {
 	t.Helper()
 	d, err := device.New(t.Context(), sim)
 	if err != nil {
 		t.Fatal(err)
+	}
+	defer d.Applet().Close(context.WithoutCancel(t.Context())) // a SIM has few channels
+	if info, err := d.Applet().Info(t.Context()); err != nil {
+		t.Fatal(err)
+	} else if info.TypeII() {
+		return usablePSK(t, w, d, n)
 	}
 	certificate, err := d.Certificate(t.Context())
 	if err != nil {
@@ -143,5 +148,29 @@ func usable(t *testing.T, w *world, sim card.Conn, iccid string, n int) api.Cred
 		}
 	}
 	t.Fatalf("cut at APDU %d: the SIM uses a certificate that the platform does not know", n)
+	return api.Credential{}
+}
+
+func usablePSK(t *testing.T, w *world, d *device.Device, n int) api.Credential {
+	t.Helper()
+	key, err := d.PSK(t.Context())
+	if err != nil {
+		t.Fatalf("cut at APDU %d: %v", n, err)
+	}
+	for _, c := range w.credentials(string(d.ICCID())) {
+		if c.Identity != key.Identity() {
+			continue
+		}
+		if !c.State.Accepted() {
+			t.Fatalf("cut at APDU %d: the SIM uses a credential that is %s", n, c.State)
+		}
+		ours, err := key.MasterSecret(t.Context(), crypto.SHA256, nil, "still there?", nil)
+		theirs, wrong := w.platformKey(c.ID).MasterSecret(t.Context(), crypto.SHA256, nil, "still there?", nil)
+		if err != nil || wrong != nil || !bytes.Equal(ours, theirs) {
+			t.Fatalf("cut at APDU %d: the SIM's secret is not that of %s: %v, %v", n, c.Identity, err, wrong)
+		}
+		return c
+	}
+	t.Fatalf("cut at APDU %d: the SIM names the identity %q, which the platform does not know", n, key.Identity())
 	return api.Credential{}
 }

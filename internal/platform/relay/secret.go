@@ -25,17 +25,23 @@ func (w *walk) deliverSecret(c credential.Record, store contents) (credential.Re
 	if err != nil {
 		return c, err
 	}
-	id := w.fleet.Profile.Slots[c.Slot].Secret
-	var prepare []perso.Op
-	if _, there := store.get(iotsafe.SecretKey, id); !there {
-		prepare = append(prepare, perso.Create{Object: iotsafe.Object{
-			Kind: iotsafe.SecretKey, ID: id, Label: slotLabel(c.Slot), KeyType: iotsafe.HMACSecret,
-			Functions: iotsafe.KeyDerivation, Derivations: iotsafe.PRFSHA256 | iotsafe.HKDF,
-		}})
+	label, err := iotsafe.PSKLabel(c.Identity, false)
+	if err != nil {
+		return c, err
 	}
-	prepare = append(prepare, perso.PutSecret{ID: id, Encrypted: sealed, Check: perso.SecretCheck(secret)})
+	ref := perso.Ref{Kind: iotsafe.SecretKey, ID: w.fleet.Profile.Slots[c.Slot].Secret}
+	// A new container each time, for a label cannot be written over: with the secret comes the
+	// identity under which servers know it, and the device finds the two together or not at all.
+	prepare := []perso.Op{
+		perso.Delete{Ref: ref},
+		perso.Create{Object: iotsafe.Object{
+			Kind: iotsafe.SecretKey, ID: ref.ID, Label: label, KeyType: iotsafe.HMACSecret,
+			Functions: iotsafe.KeyDerivation, Derivations: iotsafe.PRFSHA256 | iotsafe.HKDF,
+		}},
+		perso.PutSecret{ID: ref.ID, Encrypted: sealed, Check: perso.SecretCheck(secret)},
+	}
 	challenge := newChallenge()
-	prove := perso.Prove{Ref: perso.Ref{Kind: iotsafe.SecretKey, ID: id}, Challenge: challenge}
+	prove := perso.Prove{Ref: ref, Challenge: challenge}
 	c, answers, err := w.deliver(c, prepare, append(w.switchTo(c.Slot, store), prove))
 	if err != nil {
 		return c, err
