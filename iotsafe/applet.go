@@ -41,6 +41,8 @@ type Applet struct {
 	le      bool // send Le with commands that carry data
 	closed  bool
 
+	abandoned map[[2]byte]bool // sessions that the card may still have open
+
 	generation atomic.Uint64
 }
 

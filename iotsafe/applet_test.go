@@ -186,6 +186,8 @@ func TestErrorsNameTheMissingStep(t *testing.T) {
 		"does not offer":       Error{Op: opSign, Kind: PrivateKey, ID: "\x02"}.refused(apdu.InstructionNot),
 		"try again":            Error{Op: opRead, Kind: File, ID: "\x02"}.refused(apdu.DataInvalidated),
 		"its description":      Error{Op: opRead, Kind: File, ID: "\x02"}.refused(apdu.RemoteAdminTouched),
+		"select it again":      Error{Op: opList}.refused(apdu.ConditionsNot),
+		"being personalised":   Error{Op: opDescribe, Kind: PrivateKey, ID: "\x01"}.refused(apdu.ConditionsNot),
 		"get random bytes: ca": Error{Op: opRandom}.refused(apdu.MemoryFailure),
 	} {
 		if !strings.Contains(err.Error(), want) {

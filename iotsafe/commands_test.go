@@ -71,6 +71,71 @@ func TestTheObjectListIsPutTogetherFromItsParts(t *testing.T) {
 	}
 }
 
+func TestSeveralKeysInOneStructureAreSeveralObjects(t *testing.T) {
+	for name, list := range map[string]string{
+		"with identifiers":      "C110 840101 610101 4A0101 840102 6101024A0100",
+		"with labels":           "C11A 740141 840101 610101 4A0101 740142 840102 610102 4A0100",
+		"labels here and there": "C113 840101 610101 4A0101 740142 840102 6101024A0100",
+		"apart":                 "C109 840101 610101 4A0101 C109 840102 610102 4A0100",
+	} {
+		b := unhex(t, list)
+		if name != "apart" {
+			b[1] = byte(len(b) - 2)
+		}
+		objects, err := ParseObjects(b)
+		if err != nil || len(objects) != 2 {
+			t.Errorf("%s: %+v, %v", name, objects, err)
+			continue
+		}
+		if one := objects[0]; one.ID != "\x01" || !one.Active || one.Functions != Signing || one.Label == "B" {
+			t.Errorf("%s: %+v", name, one)
+		}
+		if two := objects[1]; two.ID != "\x02" || two.Active || two.Functions != KeyGeneration || two.Label == "A" {
+			t.Errorf("%s: %+v", name, two)
+		}
+	}
+	// One key may have its label behind everything else.
+	if objects, err := ParseObjects(unhex(t, "C10C 840101 610101 4A0101 740141")); err != nil || len(objects) != 1 || objects[0].Label != "A" {
+		t.Errorf("%+v, %v", objects, err)
+	}
+}
+
+func TestLabelsAreBytesAndNotText(t *testing.T) {
+	o := Object{Kind: File, ID: "\x00\xFF", Label: "\x80\x00\xFE", Active: true}
+	objects, err := ParseObjects(o.Append(nil))
+	if err != nil || len(objects) != 1 || objects[0] != o {
+		t.Fatalf("%+v, %v", objects, err)
+	}
+}
+
+func FuzzParseObjects(f *testing.F) {
+	f.Add(unhex(f, "C112 740141 840101 610101 840102 610102 C30A 830102 2002 0258 210102"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		objects, err := ParseObjects(b)
+		if err != nil {
+			return
+		}
+		for _, o := range objects {
+			if o.Check() != nil {
+				t.Fatalf("%+v", o)
+			}
+		}
+		if len(objects) > len(b)/3 { // each has an identifier at least
+			t.Fatalf("%d objects out of %d bytes", len(objects), len(b))
+		}
+	})
+}
+
+func FuzzParseKeyPair(f *testing.F) {
+	f.Add(unhex(f, "840102 850103"))
+	f.Add(unhex(f, "840102 34454943864104"+"6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296"+"4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if pair, err := parseKeyPair("\x01", b); err == nil && (pair.Private.Check() != nil || pair.Public.Check() != nil) {
+			t.Fatalf("%+v", pair)
+		}
+	})
+}
+
 func TestAListWithoutEndIsGivenUp(t *testing.T) {
 	a, s := settled(t, "81CB 0100 00 > 6300")
 	for range maxListRounds - 1 {
@@ -105,11 +170,11 @@ func TestOneObjectWithAndWithoutItsWrapper(t *testing.T) {
 
 func TestRandomComesInPiecesThatEveryCardGives(t *testing.T) {
 	a, s := settled(t,
-		"8184 0000 7F > "+strings.Repeat("11", 127)+"9000",
-		"8184 0000 7F > "+strings.Repeat("22", 127)+"9000",
-		"8184 0000 02 > 3333 9000")
-	b, err := a.Random(t.Context(), 256)
-	if err != nil || len(b) != 256 || b[0] != 0x11 || b[255] != 0x33 {
+		"8184 0000 30 > "+strings.Repeat("11", 48)+"9000",
+		"8184 0000 30 > "+strings.Repeat("22", 48)+"6300",
+		"8184 0000 04 > 33339000 9000")
+	b, err := a.Random(t.Context(), 100)
+	if err != nil || len(b) != 100 || b[0] != 0x11 || b[95] != 0x22 || b[97] != 0x33 {
 		t.Fatalf("% X, %v", b, err)
 	}
 	s.steps = []string{"8184 0000 10 > " + strings.Repeat("44", 16) + "9000"}

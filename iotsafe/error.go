@@ -77,10 +77,10 @@ func (e *Error) missing() string {
 		return "the secret is not put, not activated, or not meant for this derivation; provision the SIM first"
 	case e.Op == opEncrypt, e.Op == opDecrypt:
 		return "the key is not there yet, not activated, or not meant for this cipher; provision the SIM first"
-	case e.Kind == File, e.Kind == PublicKey:
-		return "it is empty, not activated, or not readable; provision the SIM first"
+	case e.Op == opDescribe, e.Kind == 0:
+		return "the applet is blocked or being personalised; select it again, and if that does not help, ask the SIM's issuer"
 	}
-	return ""
+	return "it is empty, not activated, or not readable; provision the SIM first"
 }
 
 // refused is the error for a refusal of the operation that e describes.

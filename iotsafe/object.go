@@ -404,6 +404,12 @@ func ParseObject(kind Kind, b []byte) (Object, error) {
 	if err != nil {
 		return Object{}, fmt.Errorf("iotsafe: description of a %s: %w", kind, err)
 	}
+	o := object(kind, attributes)
+	return o, o.Check()
+}
+
+// object puts the attributes of one object together.
+func object(kind Kind, attributes []tlv.Object) Object {
 	o := Object{Kind: kind}
 	for _, a := range attributes {
 		v, tag := a.Value, byte(a.Tag)
@@ -434,7 +440,7 @@ func ParseObject(kind Kind, b []byte) (Object, error) {
 			o.Size = number(v)
 		}
 	}
-	return o, o.Check()
+	return o
 }
 
 // number reads a big-endian value of a few bytes; what does not fit is cut to its low bits.

@@ -12,9 +12,10 @@ import (
 // insGetRandom is GET RANDOM.
 const insGetRandom = 0x84
 
-// maxRandom is the most random bytes asked for in one command: a card in the field
-// answers zeros to 128 and more.
-const maxRandom = 127
+// maxRandom is the most random bytes asked for in one command. Some modems cut what a card
+// answers behind 50 bytes, the status word among them, and random bytes in the place of a
+// status word may look like any; and a card in the field answers zeros to 128 and more.
+const maxRandom = 48
 
 // suspicious is the number of bytes from which on nothing but zeros is taken for a
 // broken generator and not for chance.
@@ -38,7 +39,7 @@ func (a *Applet) fill(ctx context.Context, b []byte) error {
 	what := Error{Op: opRandom}
 	for len(b) > 0 {
 		n := min(len(b), maxRandom)
-		part, err := a.call(ctx, what, apdu.Command{INS: insGetRandom, Le: n})
+		part, err := a.randomPart(ctx, what, n)
 		if err != nil {
 			return err
 		}
@@ -51,6 +52,22 @@ func (a *Applet) fill(ctx context.Context, b []byte) error {
 		b = b[copy(b, part):]
 	}
 	return nil
+}
+
+// randomPart is one GET RANDOM. Some applets tell with 6300 that there would be more.
+func (a *Applet) randomPart(ctx context.Context, what Error, n int) ([]byte, error) {
+	if err := a.acquire(ctx); err != nil {
+		return nil, what.failed(err)
+	}
+	defer a.release()
+	r, err := a.send(ctx, apdu.Command{INS: insGetRandom, Le: n})
+	switch {
+	case err != nil:
+		return nil, what.failed(err)
+	case !r.SW.Succeeded() && r.SW != apdu.MoreData:
+		return nil, what.refused(r.SW)
+	}
+	return r.Data, nil
 }
 
 func allZero(b []byte) bool {

@@ -25,6 +25,9 @@ type service struct {
 	answers bool // the last UPDATE returns data
 }
 
+// session is what tells a session from others: each INIT has a space of numbers of its own.
+func (s service) session() [2]byte { return [2]byte{s.init, s.number} }
+
 // The services of IoT.05, and simroot's own.
 var (
 	signSession    = service{0x2A, 0x2B, 0x01, true}
@@ -38,7 +41,13 @@ var (
 // session is INIT with the given parameters, and as many UPDATEs as the data takes. The
 // session ends with the last of them; if something goes wrong it is closed. For those who
 // hold the turn.
+//
+// A card may have been out of reach when its session was to be closed. What it has left of
+// it is closed before the next begins: some cards refuse a session that is in use.
 func (a *Applet) session(ctx context.Context, what Error, s service, parameters []byte, data ...[]byte) ([]byte, error) {
+	if a.abandoned[s.session()] {
+		a.endSession(ctx, s)
+	}
 	answer, err := a.updates(ctx, what, s, parameters, data)
 	if err != nil {
 		a.endSession(ctx, s)
@@ -80,5 +89,13 @@ func (a *Applet) updates(ctx context.Context, what Error, s service, parameters 
 func (a *Applet) endSession(ctx context.Context, s service) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
 	defer cancel()
-	a.send(ctx, apdu.Command{INS: s.init, P1: closeSession, P2: s.number})
+	_, err := a.send(ctx, apdu.Command{INS: s.init, P1: closeSession, P2: s.number})
+	if err == nil {
+		delete(a.abandoned, s.session())
+		return
+	}
+	if a.abandoned == nil {
+		a.abandoned = map[[2]byte]bool{}
+	}
+	a.abandoned[s.session()] = true
 }

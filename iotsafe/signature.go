@@ -196,7 +196,11 @@ func parseSignature(b []byte, size int) ([]byte, error) {
 	case len(content) == size:
 		return content, nil
 	case size == signatureSize && len(content) > 0 && content[0] == 0x30:
-		return rawSignature(content)
+		raw, err := rawSignature(content)
+		if err != nil {
+			return nil, fmt.Errorf("the card's signature: %w", err)
+		}
+		return raw, nil
 	}
 	return nil, fmt.Errorf("the card's signature has %d bytes: want %d", len(content), size)
 }
@@ -220,10 +224,10 @@ func rawSignature(der []byte) ([]byte, error) {
 	var v struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(der, &v)
 	if err != nil || len(rest) > 0 {
-		return nil, errors.New("the card's signature is not well-formed DER")
+		return nil, errors.New("it is not well-formed DER")
 	}
 	if v.R.Sign() <= 0 || v.S.Sign() <= 0 || v.R.BitLen() > 8*halfSize || v.S.BitLen() > 8*halfSize {
-		return nil, errors.New("the card's signature is out of range for P-256")
+		return nil, errors.New("it is out of range for P-256")
 	}
 	raw := make([]byte, signatureSize)
 	v.R.FillBytes(raw[:halfSize])

@@ -2,6 +2,7 @@ package iotsafe
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,7 +12,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"math/big"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -99,6 +103,66 @@ func TestAFailedSignatureClosesItsSession(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestASessionThatCouldNotBeClosedIsClosedBeforeTheNext(t *testing.T) {
+	a, s := settled(t, signInit+"> 9000", signLast+"> cut", "812A0101 > cut")
+	if _, err := a.Sign(t.Context(), "006", unhex(t, digestHex)); !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	s.steps = []string{signClose, signInit + "> 9000", signLast + "> 330040" + rs + "9000"}
+	if _, err := a.Sign(t.Context(), "006", unhex(t, digestHex)); err != nil {
+		t.Fatal(err)
+	}
+	s.steps = []string{signInit + "> 9000", signLast + "> 330040" + rs + "9000"} // and only once
+	if _, err := a.Sign(t.Context(), "006", unhex(t, digestHex)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sessions is a card that has one session for signatures and refuses what disturbs it.
+type sessions struct {
+	t      *testing.T
+	open   bool
+	digest []byte
+}
+
+func (s *sessions) Transmit(_ context.Context, command []byte) ([]byte, error) {
+	runtime.Gosched() // gives a client that takes no turns its chance to be found out
+	switch ins, p1 := command[1], command[2]; {
+	case ins == insGetRandom:
+		return append(bytes.Repeat([]byte{1}, int(command[4])), 0x90, 0x00), nil
+	case ins == 0x2A && p1 == 0 && !s.open:
+		s.open = true
+		return []byte{0x90, 0x00}, nil
+	case ins == 0x2B && s.open:
+		s.open = false
+		s.digest = command[7:39]
+		return slices.Concat([]byte{0x33, 0x40}, s.digest, s.digest, []byte{0x90, 0x00}), nil
+	}
+	s.t.Errorf("out of turn: % X", command)
+	return []byte{0x69, 0x85}, nil
+}
+
+func TestManyMaySignAtOnceAndEachGetsItsOwn(t *testing.T) {
+	a, _ := settled(t)
+	a.card = &sessions{t: t}
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			digest := bytes.Repeat([]byte{byte(i + 1)}, 32)
+			for range 50 {
+				signature, err := a.Sign(t.Context(), "006", digest)
+				if err != nil || !bytes.Equal(signature[:32], digest) {
+					t.Errorf("% X, %v", signature, err)
+				}
+				if _, err := a.Random(t.Context(), 8); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestDigestsThatCannotBeSignedAreNotSent(t *testing.T) {

@@ -41,9 +41,6 @@ func (s *Signer) Public() crypto.PublicKey { return s.public }
 // Sign returns the DER form of an ECDSA signature of a SHA-256, SHA-384 or SHA-512
 // digest. The random numbers are the SIM's own; the reader is not used.
 func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if s.public == nil || s.public.Curve != elliptic.P256() {
-		return nil, errors.New("iotsafe: a signer needs the P-256 public key of its private key")
-	}
 	if opts == nil {
 		return nil, errors.New("iotsafe: sign: the hash function is not given")
 	}
@@ -55,19 +52,30 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 	default:
 		return nil, fmt.Errorf("iotsafe: sign: hash function %s: want SHA-256, SHA-384 or SHA-512", h)
 	}
+	raw, err := s.signRaw(digest)
+	if err != nil {
+		return nil, err
+	}
+	return derSignature(raw), nil
+}
+
+// signRaw returns r and s.
+func (s *Signer) signRaw(digest []byte) ([]byte, error) {
+	if s.public == nil || s.public.Curve != elliptic.P256() {
+		return nil, errors.New("iotsafe: a signer needs the P-256 public key of its private key")
+	}
 	raw, generation, err := s.applet.sign(s.ctx, s.private, ECDSAWithSHA256, digest)
 	if err != nil {
 		return nil, err
 	}
-	der := derSignature(raw)
 	// Remote administration may have put another key there. The first signature is
 	// verified, and the first after each notice; no other, for it costs as much as a
 	// fast card takes to sign.
 	if s.checked.Load() != generation+1 {
-		if !ecdsa.VerifyASN1(s.public, digest, der) {
+		if !ecdsa.VerifyASN1(s.public, digest, derSignature(raw)) {
 			return nil, Error{Op: opSign, Kind: PrivateKey, ID: s.private}.failed(ErrKeyChanged)
 		}
 		s.checked.Store(generation + 1)
 	}
-	return der, nil
+	return raw, nil
 }

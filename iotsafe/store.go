@@ -3,6 +3,7 @@ package iotsafe
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/simroot/simroot/apdu"
 	"github.com/simroot/simroot/tlv"
@@ -56,15 +57,17 @@ func (a *Applet) Objects(ctx context.Context) ([]Object, error) {
 		}
 		list = append(list, r.Data...)
 		if r.SW != apdu.MoreData {
-			return parseList(list)
+			return ParseObjects(list)
 		}
 		c.P2 = 0x01
 	}
 	return nil, what.failed(fmt.Errorf("the card still had more after %d parts", maxListRounds))
 }
 
-// parseList reads descriptions that follow each other and passes over unknown ones.
-func parseList(list []byte) ([]Object, error) {
+// ParseObjects reads an object list, descriptions that follow each other, and passes over
+// what it does not know. Some applets describe several keys in one structure, where a label
+// or an identifier that comes again begins the next.
+func ParseObjects(list []byte) ([]Object, error) {
 	entries, err := tlv.ParseSimple(list)
 	if err != nil {
 		return nil, fmt.Errorf("iotsafe: object list: %w", err)
@@ -75,13 +78,40 @@ func parseList(list []byte) ([]Object, error) {
 		if !kind.known() {
 			continue
 		}
-		o, err := ParseObject(kind, e.Value)
+		attributes, err := tlv.ParseSimple(e.Value)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("iotsafe: description of a %s: %w", kind, err)
 		}
-		objects = append(objects, o)
+		for _, one := range splitObjects(kind, attributes) {
+			o := object(kind, one)
+			if err := o.Check(); err != nil {
+				return nil, fmt.Errorf("iotsafe: object list: %w", err)
+			}
+			objects = append(objects, o)
+		}
 	}
 	return objects, nil
+}
+
+// splitObjects cuts the attributes of one structure where another object begins: where a
+// label or an identifier comes for the second time, or behind the attributes of a named one.
+func splitObjects(kind Kind, attributes []tlv.Object) [][]tlv.Object {
+	isID := func(a tlv.Object) bool { return byte(a.Tag) == kind.IDTag() }
+	if first := slices.IndexFunc(attributes, isID); first < 0 || !slices.ContainsFunc(attributes[first+1:], isID) {
+		return [][]tlv.Object{attributes}
+	}
+	var all [][]tlv.Object
+	var labelled, named, described bool
+	begin := 0
+	for i, a := range attributes {
+		label, id := byte(a.Tag) == kind.LabelTag(), isID(a)
+		if (label || id) && (label && labelled || id && named || named && described) {
+			all, begin = append(all, attributes[begin:i]), i
+			labelled, named, described = false, false, false
+		}
+		labelled, named, described = labelled || label, named || id, described || !label && !id
+	}
+	return append(all, attributes[begin:])
 }
 
 // Object asks for the description of one object.

@@ -43,6 +43,11 @@ func (a *Applet) verify(ctx context.Context, what Error, s Scheme, mode Mode, fi
 		return what.failed(err)
 	}
 	defer a.release()
+	return a.verifyHeld(ctx, what, s, mode, field, signature)
+}
+
+// verifyHeld is verify for those who hold the turn.
+func (a *Applet) verifyHeld(ctx context.Context, what Error, s Scheme, mode Mode, field, signature []byte) error {
 	data := [][]byte{append(field, signatureField(signature)...)}
 	if len(data[0]) > apdu.MaxData {
 		data = [][]byte{field, signatureField(signature)}

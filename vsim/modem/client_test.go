@@ -36,7 +36,7 @@ func reach(t *testing.T, ctx context.Context, port net.Conn, o client.Options) (
 	if err != nil {
 		return err
 	}
-	if _, err := selected.Random(ctx, 48); err != nil {
+	if _, err := selected.Random(ctx, 200); err != nil {
 		return errors.Join(err, selected.Close(ctx))
 	}
 	if err := selected.Close(ctx); err != nil {
