@@ -46,7 +46,7 @@ func (h *handshake) client12(raw []byte) error {
 func (h *handshake) checkServerHello12() error {
 	m := h.server
 	err := h.checkExtensions("ServerHello", m.numbers,
-		extServerName, extPointFormats, extALPN, extExtendedMasterSecret, extRenegotiationInfo)
+		extServerName, extPointFormats, extALPN, extExtendedMasterSecret, extConnectionID, extRenegotiationInfo)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type clientHello struct {
 	hasPSK         bool
 	identities     []pskIdentity
 	binders        [][]byte
+	connectionID   []byte // nil if there is none, DTLS only
 }
 
 func (*clientHello) messageType() uint8 { return typeClientHello }
@@ -76,6 +77,9 @@ func (m *clientHello) appendExtensions(b *cryptobyte.Builder) {
 	}
 	if len(m.alpn) > 0 {
 		addProtocols(b, m.alpn...)
+	}
+	if m.connectionID != nil {
+		addConnectionID(b, m.connectionID)
 	}
 	if len(m.versions) > 0 {
 		addExtension(b, extSupportedVersions, func(b *cryptobyte.Builder) {
@@ -174,6 +178,8 @@ func (m *clientHello) readExtension(number uint16, data *cryptobyte.String) (ok,
 	case extSupportedVersions:
 		var list cryptobyte.String
 		ok = data.ReadUint8LengthPrefixed(&list) && readNumbers(list, &m.versions)
+	case extConnectionID:
+		ok = readVector8(data, &m.connectionID)
 	case extCookie:
 		ok = readVector16(data, &m.cookie) && len(m.cookie) > 0
 	case extPSKModes:

@@ -17,7 +17,7 @@
 // [Config.AllowPSKOnly] is set. TLS 1.2 (RFC 5246) with ECDHE_PSK (RFC 5489, 8442, 7905),
 // and PSK (RFC 4279, 5487, 6655, 7905) when AllowPSKOnly is set. AEAD suites only.
 // Extended master secret (RFC 7627) whenever the peer knows it. DTLS 1.2 (RFC 6347) with the
-// suites of TLS 1.2 in package psktls/dtls, whose engine is [DTLS].
+// suites of TLS 1.2 and connection ids (RFC 9146) in package psktls/dtls, whose engine is [DTLS].
 //
 // It never speaks anything below TLS 1.2, never compresses, renegotiates, resumes or
 // sends data before the handshake is complete (0-RTT), and knows no certificates: those

@@ -14,7 +14,7 @@ import (
 // the time of the next retransmission come out. Package psktls/dtls puts it on a network.
 //
 // It speaks the suites of TLS 1.2 that [Config] allows, and shares with TLS its messages,
-// keys and what is said in the package comment. Connection ids are not spoken. What is not authentic
+// keys and what is said in the package comment. What is not authentic
 // is thrown away silently, so that strangers cannot end a connection that is complete. A wrong
 // key therefore shows as a handshake that nobody answers.
 //
@@ -31,6 +31,9 @@ type DTLS struct {
 	seq  [2]uint64 // of the next record to be sent, for each epoch
 	out  [][]byte
 	data [][]byte
+
+	id     []byte // ours, which the peer is to put into its records; nil if ids are not spoken
+	newest bool   // the datagram has a record that is authentic and newer than all before
 
 	read, write *protection  // of epoch 1
 	window      replayWindow // of epoch 1
@@ -76,14 +79,28 @@ var ErrDTLSTimeout = errors.New("psktls: the peer does not answer the DTLS hands
 // ErrDatagramTooLong is for data that does not fit in one datagram.
 var ErrDatagramTooLong = errors.New("psktls: the data is too long for one datagram")
 
-// NewDTLS is a client or a server. The longest datagram that it sends has mtu bytes; zero
-// means DefaultMTU.
-func NewDTLS(config *Config, client bool, mtu int) (*DTLS, error) {
+// DTLSOptions are what DTLS has beyond TLS.
+type DTLSOptions struct {
+	// MTU is the length in bytes of the longest datagram to be sent; zero means DefaultMTU.
+	MTU int
+
+	// ConnectionID, if not nil, offers connection ids (RFC 9146), or takes up the offer.
+	// The peer then puts this one into every protected record; of an empty one it puts
+	// none, while we put its id into ours. At most MaxConnectionID bytes.
+	ConnectionID []byte
+}
+
+// NewDTLS is a client or a server.
+func NewDTLS(config *Config, client bool, options DTLSOptions) (*DTLS, error) {
 	if config == nil {
 		return nil, fmt.Errorf("%w: nil", ErrConfig)
 	}
+	mtu := options.MTU
 	if mtu == 0 {
 		mtu = DefaultMTU
+	}
+	if n := len(options.ConnectionID); n > MaxConnectionID {
+		return nil, fmt.Errorf("%w: a connection id of %d bytes: at most %d are possible", ErrConfig, n, MaxConnectionID)
 	}
 	if mtu < MinMTU || mtu > maxPlaintext {
 		return nil, fmt.Errorf("%w: an MTU of %d bytes: %d to %d are possible", ErrConfig, mtu, MinMTU, maxPlaintext)
@@ -94,7 +111,7 @@ func NewDTLS(config *Config, client bool, mtu int) (*DTLS, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DTLS{client: client, mtu: mtu, h: &handshake{Conn: &Conn{client: client}, set: set}}
+	d := &DTLS{client: client, mtu: mtu, id: bytes.Clone(options.ConnectionID), h: &handshake{Conn: &Conn{client: client}, set: set}}
 	d.h.in.protection, d.h.out.protection = &protection{}, &protection{}
 	d.state = awaitClientHello
 	if client {
@@ -118,9 +135,9 @@ func (d *DTLS) Receive(ctx context.Context, now time.Time, datagram []byte) erro
 	if d.err != nil {
 		return d.err
 	}
-	d.h.ctx, d.now, d.repeat = ctx, now, false
+	d.h.ctx, d.now, d.repeat, d.newest = ctx, now, false, false
 	for {
-		r, rest, ok := cutRecord(datagram)
+		r, rest, ok := cutRecord(datagram, len(d.id))
 		if !ok {
 			break
 		}
@@ -130,7 +147,7 @@ func (d *DTLS) Receive(ctx context.Context, now time.Time, datagram []byte) erro
 		datagram = rest
 	}
 	for d.read != nil && len(d.early) > 0 {
-		r, _, _ := cutRecord(d.early[0])
+		r, _, _ := cutRecord(d.early[0], len(d.id))
 		d.early = d.early[1:]
 		if err := d.record(r); err != nil {
 			return d.end(err)
@@ -257,7 +274,7 @@ func (d *DTLS) seal(dst []byte, kind uint8, epoch uint16, content []byte) ([]byt
 	if dst == nil {
 		dst = make([]byte, 0, len(content)+p.overheadDTLS())
 	}
-	r := dtlsRecord{kind, epoch, d.seq[epoch], content}
+	r := dtlsRecord{kind: kind, epoch: epoch, seq: d.seq[epoch], body: content}
 	d.seq[epoch]++
 	return p.sealDTLS(dst, r)
 }
@@ -267,20 +284,17 @@ func (d *DTLS) record(r dtlsRecord) error {
 	switch {
 	case r.epoch == 1 && d.read == nil:
 		if len(d.early) < maxEarly {
-			raw, err := (*protection)(nil).sealDTLS(nil, r)
-			if err == nil {
-				d.early = append(d.early, raw)
-			}
+			d.early = append(d.early, bytes.Clone(r.raw))
 		}
 		return nil
 	case r.epoch == 1 && d.window.fresh(r.seq):
-		content, err := d.read.openDTLS(r)
+		kind, content, err := d.read.openDTLS(r)
 		if err != nil {
 			d.forged++
 			return nil
 		}
-		d.window.mark(r.seq)
-		r.body = content
+		d.newest = d.window.mark(r.seq) || d.newest
+		r.kind, r.body = kind, content
 	case r.epoch != 0:
 		return nil
 	}

@@ -29,7 +29,7 @@ const cookieAge = time.Minute
 // deserves no answer, nor does a ClientHello in fragments.
 // The hello is the client's random value, which tells a repetition from a new beginning.
 func (c *DTLSCookies) Check(now time.Time, address string, datagram []byte) (hello [32]byte, ok bool, answer []byte) {
-	r, _, isRecord := cutRecord(datagram)
+	r, _, isRecord := cutRecord(datagram, 0)
 	if !isRecord || r.kind != recordHandshake || r.epoch != 0 {
 		return hello, false, nil
 	}
@@ -48,7 +48,7 @@ func (c *DTLSCookies) Check(now time.Time, address string, datagram []byte) (hel
 	}
 	// The numbers are the client's: so no state is needed, and what follows can count on.
 	body := append([]byte{0xFE, 0xFF, byte(len(want))}, want...) // DTLS 1.0 here, as the RFC advises
-	answer, err = (*protection)(nil).sealDTLS(nil, dtlsRecord{recordHandshake, 0, r.seq, encodeDTLS(typeHelloVerifyRequest, f.seq, body)})
+	answer, err = (*protection)(nil).sealDTLS(nil, dtlsRecord{kind: recordHandshake, seq: r.seq, body: encodeDTLS(typeHelloVerifyRequest, f.seq, body)})
 	if err != nil {
 		return hello, false, nil
 	}

@@ -66,7 +66,7 @@ func (d *DTLS) startClient() error {
 	h.state.Identity, h.state.ServerName = bytes.Clone(h.set.Identity), h.set.ServerName
 	m := &clientHello{
 		version: VersionDTLS12, compression: []byte{0}, serverName: h.set.ServerName, alpn: h.set.NextProtos,
-		extendedMaster: true, renegotiation: true,
+		extendedMaster: true, renegotiation: true, connectionID: d.id,
 	}
 	if err := h.random(m.random[:]); err != nil {
 		return err
@@ -128,6 +128,9 @@ func (d *DTLS) serverHello(body, raw []byte) error {
 	h.transcript.start(chosen.hash)
 	h.transcript.add(raw)
 	d.state = awaitServerKeyExchange // the clock runs on: the rest of the flight may be lost
+	if !d.carries(m.connectionID) {
+		return fail(AlertIllegalParameter, "the server's connection id of %d bytes leaves no room in datagrams of %d", len(m.connectionID), d.mtu)
+	}
 	return h.checkServerHello12()
 }
 
@@ -167,6 +170,7 @@ func (d *DTLS) answerServer() error {
 		return err
 	}
 	d.write, d.read = keys.client, keys.server
+	d.identify(d.write, d.read)
 	if err := d.addFinished(labelClientFinished); err != nil {
 		return err
 	}
@@ -209,6 +213,9 @@ func (d *DTLS) clientHello(body, raw []byte) error {
 		version: VersionDTLS12, suite: h.suite.id,
 		extendedMaster: m.extendedMaster, renegotiation: m.renegotiation,
 		serverName: m.serverName != "", alpn: h.protocols(),
+	}
+	if m.connectionID != nil && d.carries(m.connectionID) {
+		h.server.connectionID = d.id
 	}
 	if err := h.random(h.server.random[:]); err != nil {
 		return err
@@ -256,6 +263,7 @@ func (d *DTLS) clientKeyExchange(body []byte) error {
 	}
 	// What we write stays in epoch 0 until our Finished.
 	d.exchange.keys, d.read = keys, keys.client
+	d.identify(keys.server, keys.client)
 	d.state = awaitFinished
 	return nil
 }

@@ -1,6 +1,7 @@
 package psktls
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 )
@@ -10,6 +11,7 @@ const VersionDTLS12 uint16 = 0xFEFD
 
 const (
 	dtlsHeaderLen = 13
+	dtlsNumberEnd = 11 // where a connection id stands
 	maxDTLSSeq    = 1<<48 - 1
 )
 
@@ -18,25 +20,38 @@ type dtlsRecord struct {
 	kind  uint8
 	epoch uint16
 	seq   uint64 // 48 bits
+	id    []byte // nil except in records of type tls12_cid
 	body  []byte
+	raw   []byte // all of it
 }
 
 // number is epoch and sequence number in one, as nonces and additional data have it.
 func (r dtlsRecord) number() uint64 { return uint64(r.epoch)<<48 | r.seq }
 
 // cutRecord takes the first record from a datagram. A datagram that is none of ours, or that is torn, has
-// none: it is thrown away without a word (RFC 6347, 4.1.2.7).
-func cutRecord(datagram []byte) (r dtlsRecord, rest []byte, ok bool) {
-	if len(datagram) < dtlsHeaderLen {
+// none: it is thrown away without a word (RFC 6347, 4.1.2.7). idLen is the length of our
+// connection ids, which a record does not tell; without any, a record that has one ends the datagram.
+func cutRecord(datagram []byte, idLen int) (r dtlsRecord, rest []byte, ok bool) {
+	header := dtlsHeaderLen
+	if len(datagram) > 0 && datagram[0] == recordConnectionID {
+		header += idLen
+	}
+	if len(datagram) < header || datagram[0] == recordConnectionID && idLen == 0 {
 		return r, nil, false
 	}
-	n := int(binary.BigEndian.Uint16(datagram[11:]))
-	if datagram[1] != 0xFE || n > maxPlaintext+maxExpansion12 || len(datagram)-dtlsHeaderLen < n {
+	n := int(binary.BigEndian.Uint16(datagram[header-2:]))
+	if datagram[1] != 0xFE || n > maxPlaintext+maxExpansion12 || len(datagram)-header < n {
 		return r, nil, false
 	}
 	number := binary.BigEndian.Uint64(datagram[3:])
-	end := dtlsHeaderLen + n
-	r = dtlsRecord{datagram[0], uint16(number >> 48), number & maxDTLSSeq, datagram[dtlsHeaderLen:end]}
+	end := header + n
+	r = dtlsRecord{
+		kind: datagram[0], epoch: uint16(number >> 48), seq: number & maxDTLSSeq,
+		body: datagram[header:end], raw: datagram[:end],
+	}
+	if header > dtlsHeaderLen {
+		r.id = datagram[dtlsNumberEnd : header-2]
+	}
 	return r, datagram[end:], true
 }
 
@@ -45,9 +60,14 @@ func (p *protection) sealDTLS(dst []byte, r dtlsRecord) ([]byte, error) {
 	if r.seq > maxDTLSSeq {
 		return dst, errSequence
 	}
-	dst = append(dst, r.kind, byte(VersionDTLS12>>8), byte(VersionDTLS12&0xFF))
+	kind, content, id := r.kind, len(r.body), p.connectionID()
+	if len(id) > 0 {
+		kind, content = recordConnectionID, content+1
+	}
+	dst = append(dst, kind, byte(VersionDTLS12>>8), byte(VersionDTLS12&0xFF))
 	dst = binary.BigEndian.AppendUint64(dst, r.number())
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.body)+p.overheadDTLS()-dtlsHeaderLen))
+	dst = append(dst, id...)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.body)+p.overheadDTLS()-dtlsHeaderLen-len(id)))
 	if p == nil {
 		return append(dst, r.body...), nil
 	}
@@ -59,14 +79,21 @@ func (p *protection) sealDTLS(dst []byte, r dtlsRecord) ([]byte, error) {
 	}
 	at := len(dst)
 	dst = append(dst, r.body...)
-	return p.aead.Seal(dst[:at], nonce, dst[at:], p.additionalDTLS(r.kind, len(r.body))), nil
+	if len(id) > 0 {
+		dst = append(dst, r.kind)
+	}
+	return p.aead.Seal(dst[:at], nonce, dst[at:], p.additionalDTLS(kind, content)), nil
 }
 
-// openDTLS takes the protection from a record, in place.
-func (p *protection) openDTLS(r dtlsRecord) ([]byte, error) {
-	n := len(r.body) - p.kind.explicit - p.kind.overhead
-	if n < 0 || n > maxPlaintext {
-		return nil, errMAC
+// openDTLS takes the protection from a record, in place. With a connection id the type comes from
+// the inside.
+func (p *protection) openDTLS(r dtlsRecord) (kind uint8, content []byte, err error) {
+	n, hidden := len(r.body)-p.kind.explicit-p.kind.overhead, 0
+	if len(p.id) > 0 {
+		hidden = 1
+	}
+	if n < hidden || n > maxPlaintext+hidden || !bytes.Equal(r.id, p.id) {
+		return 0, nil, errMAC
 	}
 	p.seq = r.number()
 	explicit, sealed := r.body[:p.kind.explicit], r.body[p.kind.explicit:]
@@ -74,11 +101,31 @@ func (p *protection) openDTLS(r dtlsRecord) ([]byte, error) {
 	if len(explicit) > 0 {
 		nonce = p.explicitNonce(explicit)
 	}
-	return p.aead.Open(sealed[:0], nonce, sealed, p.additionalDTLS(r.kind, n))
+	content, err = p.aead.Open(sealed[:0], nonce, sealed, p.additionalDTLS(r.kind, n))
+	if err != nil || hidden == 0 {
+		return r.kind, content, err
+	}
+	return inner(content) // laid out like that of TLS 1.3 (RFC 9146, 4)
 }
 
-// additionalDTLS is that of TLS 1.2 with DTLS's number and version (RFC 6347, 4.1.2.1).
+// connectionID is the id in the records of this direction; p is nil in epoch 0.
+func (p *protection) connectionID() []byte {
+	if p == nil {
+		return nil
+	}
+	return p.id
+}
+
+// additionalDTLS is that of TLS 1.2 with DTLS's number and version (RFC 6347, 4.1.2.1). Records
+// with a connection id have more (RFC 9146, 5.3).
 func (p *protection) additionalDTLS(kind uint8, n int) []byte {
+	if len(p.id) > 0 {
+		a := append(p.long[:0], 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, recordConnectionID, byte(len(p.id)),
+			recordConnectionID, byte(VersionDTLS12>>8), byte(VersionDTLS12&0xFF))
+		a = append(binary.BigEndian.AppendUint64(a, p.seq), p.id...)
+		p.long = binary.BigEndian.AppendUint16(a, uint16(n))
+		return p.long
+	}
 	a := p.additional12(kind, n)
 	binary.BigEndian.PutUint16(a[9:], VersionDTLS12)
 	return a
@@ -89,7 +136,11 @@ func (p *protection) overheadDTLS() int {
 	if p == nil {
 		return dtlsHeaderLen
 	}
-	return dtlsHeaderLen + p.kind.explicit + p.kind.overhead
+	n := dtlsHeaderLen + p.kind.explicit + p.kind.overhead
+	if len(p.id) > 0 {
+		n += len(p.id) + 1
+	}
+	return n
 }
 
 // replayWindow remembers which of the latest 64 records have come (RFC 6347, 4.1.2.6).
@@ -107,14 +158,15 @@ func (w *replayWindow) fresh(seq uint64) bool {
 	return age < 64 && w.seen>>age&1 == 0
 }
 
-// mark notes a record that is authentic.
-func (w *replayWindow) mark(seq uint64) {
+// mark notes a record that is authentic, and says whether it is newer than all before.
+func (w *replayWindow) mark(seq uint64) (newest bool) {
 	if seq >= w.next {
 		w.seen = w.seen<<(seq+1-w.next) | 1 // a shift by 64 or more leaves nothing
 		w.next = seq + 1
-		return
+		return true
 	}
 	w.seen |= 1 << (w.next - 1 - seq)
+	return false
 }
 
 // errFragment is for handshake fragments that contradict themselves or others.

@@ -38,6 +38,7 @@ type dtlsNet struct {
 	client, server *DTLS
 	config         *Config // the server's
 	mtu            int
+	serverID       []byte
 	cookies        *DTLSCookies
 	flying         []dtlsPacket
 	clientErr      error
@@ -51,7 +52,7 @@ type dtlsPacket struct {
 }
 
 func newDTLSNet(t testing.TB, client, server *Config, mtu int, seed uint64, loss float64) *dtlsNet {
-	c, err := NewDTLS(client, true, mtu)
+	c, err := NewDTLS(client, true, DTLSOptions{MTU: mtu})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func (n *dtlsNet) arrive(p dtlsPacket) {
 		if !ok {
 			return
 		}
-		s, err := NewDTLS(n.config, false, n.mtu)
+		s, err := NewDTLS(n.config, false, DTLSOptions{MTU: n.mtu, ConnectionID: n.serverID})
 		if err != nil {
 			n.t.Fatal(err)
 		}
@@ -208,7 +209,7 @@ func TestDTLSCompletesOverLossyLines(t *testing.T) {
 
 func TestDTLSRepeatsAfterOneSecondAndDoubles(t *testing.T) {
 	client, _ := dtlsConfigs(0)
-	d, err := NewDTLS(client, true, 0)
+	d, err := NewDTLS(client, true, DTLSOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +285,7 @@ func TestReplayWindow(t *testing.T) {
 
 func TestDTLSCookiesAreForOneAddressAndTime(t *testing.T) {
 	client, _ := dtlsConfigs(0)
-	d, _ := NewDTLS(client, true, 0)
+	d, _ := NewDTLS(client, true, DTLSOptions{})
 	cookies, now := NewDTLSCookies(), time.Unix(1e9, 0)
 	if err := d.Start(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -331,7 +332,7 @@ func TestDTLSBareAlertsCountOnlyUntilTheHandshakeIsComplete(t *testing.T) {
 	if err := n.client.Receive(t.Context(), n.now, bytes.Clone(refused)); err != nil {
 		t.Errorf("a stranger ended the connection: %v", err)
 	}
-	d, _ := NewDTLS(client, true, 0)
+	d, _ := NewDTLS(client, true, DTLSOptions{})
 	if err := d.Start(t.Context(), n.now); err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +347,7 @@ func FuzzDTLSReceive(f *testing.F) {
 	n := newDTLSNet(f, client, server, 0, 1, 0)
 	n.completes()
 	f.Add([]byte{22, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, 0, 0}, false)
-	c, _ := NewDTLS(client, true, MinMTU)
+	c, _ := NewDTLS(client, true, DTLSOptions{MTU: MinMTU})
 	if err := c.Start(f.Context(), n.now); err != nil {
 		f.Fatal(err)
 	}
@@ -360,7 +361,7 @@ func FuzzDTLSReceive(f *testing.F) {
 		if asClient {
 			config = client
 		}
-		d, err := NewDTLS(config, asClient, 0)
+		d, err := NewDTLS(config, asClient, DTLSOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

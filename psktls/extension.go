@@ -19,6 +19,7 @@ const (
 	extCookie               uint16 = 44     // RFC 8446
 	extPSKModes             uint16 = 45     // RFC 8446
 	extKeyShare             uint16 = 51     // RFC 8446
+	extConnectionID         uint16 = 54     // RFC 9146, DTLS only
 	extRenegotiationInfo    uint16 = 0xFF01 // RFC 5746
 )
 
@@ -158,4 +159,10 @@ func addProtocols(b *cryptobyte.Builder, protocols ...string) {
 // addRenegotiationInfo writes what an initial handshake says: nothing was before.
 func addRenegotiationInfo(b *cryptobyte.Builder) {
 	addExtension(b, extRenegotiationInfo, func(b *cryptobyte.Builder) { b.AddUint8(0) })
+}
+
+// addConnectionID writes the id that we want to find in the peer's records (RFC 9146, 3). It may be
+// empty.
+func addConnectionID(b *cryptobyte.Builder, id []byte) {
+	addExtension(b, extConnectionID, func(b *cryptobyte.Builder) { addVector8(b, id) })
 }

@@ -174,6 +174,8 @@ func (m *clientHello) offers(number uint16) bool {
 		return len(m.versions) > 0
 	case extKeyShare:
 		return m.hasShares
+	case extConnectionID:
+		return m.connectionID != nil
 	case extPSKModes:
 		return len(m.modes) > 0
 	case extPreSharedKey:

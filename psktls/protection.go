@@ -14,6 +14,7 @@ const (
 	recordAlert            uint8 = 21
 	recordHandshake        uint8 = 22
 	recordApplicationData  uint8 = 23
+	recordConnectionID     uint8 = 25 // tls12_cid (RFC 9146, 4)
 )
 
 const (
@@ -43,9 +44,13 @@ type protection struct {
 	hash   crypto.Hash
 	secret []byte
 
+	// DTLS: the connection id in the records, if there is one (RFC 9146).
+	id []byte
+
 	// Here because what goes through an interface would be allocated each time.
 	nonce      [nonceLen]byte
 	additional [13]byte
+	long       []byte // additional data with a connection id
 }
 
 // protect12 is the protection of a TLS 1.2 direction (RFC 5246, 6.3). iv is as long as

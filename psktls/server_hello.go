@@ -33,6 +33,7 @@ type serverHello struct {
 	share          *keyShare // key_share; of a HelloRetryRequest only the group
 	cookie         []byte
 	psk            *uint16
+	connectionID   []byte   // nil if there is none, DTLS only
 	numbers        []uint16 // all extensions that came, in order
 }
 
@@ -61,6 +62,9 @@ func (m *serverHello) appendBody(b *cryptobyte.Builder) {
 		}
 		if len(m.alpn) > 0 {
 			addProtocols(b, m.alpn...)
+		}
+		if m.connectionID != nil {
+			addConnectionID(b, m.connectionID)
 		}
 		if m.selected != 0 {
 			addExtension(b, extSupportedVersions, func(b *cryptobyte.Builder) { b.AddUint16(m.selected) })
@@ -123,6 +127,8 @@ func (m *serverHello) readExtension(number uint16, data *cryptobyte.String) (ok,
 		} else {
 			ok = readKeyShare(data, m.share)
 		}
+	case extConnectionID:
+		ok = readVector8(data, &m.connectionID)
 	case extCookie:
 		ok = readVector16(data, &m.cookie) && len(m.cookie) > 0
 	case extPreSharedKey:

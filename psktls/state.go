@@ -18,6 +18,7 @@ type ConnectionState struct {
 	ServerName           string      // that the client asked for
 	NegotiatedProtocol   string      // ALPN; empty if none
 	ExtendedMasterSecret bool        // RFC 7627; always in TLS 1.3
+	ConnectionIDs        bool        // RFC 9146, DTLS only: agreed on, in one direction at least
 
 	export func(label string, context []byte, n int) ([]byte, error)
 }

@@ -3,11 +3,14 @@ package dtls
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,7 +25,19 @@ type Config struct {
 	// IP; zero means [psktls.DefaultMTU]. Handshake messages are cut to fit, application data
 	// must fit by itself.
 	MTU int
+
+	// ConnectionIDs has connection ids agreed on if the peer knows them (RFC 9146): with them
+	// a server knows a client whose address has changed, as it does behind a NAT that
+	// forgets a silent client, and a client that moves to another network. A number is the
+	// length in bytes of the ids that the peer puts into its records: 1 to
+	// [psktls.MaxConnectionID] for a [Listener], where 8 serve any number of peers. [OnlySend]
+	// suits a client, whose server does not move. Zero means that ids are not spoken.
+	ConnectionIDs int
 }
+
+// OnlySend, as Config.ConnectionIDs, puts the peer's connection id into our records and asks for
+// none in the peer's.
+const OnlySend = -1
 
 const (
 	inboxLen = 64 // datagrams that may wait for being taken in
@@ -33,19 +48,22 @@ const (
 // Conn is a DTLS connection. The first Read or Write does the handshake, if
 // HandshakeContext has not.
 type Conn struct {
-	send          func([]byte) error
-	release       func() error // gives the socket back
-	pump          func()       // reads the socket, nil if somebody else does
-	local, remote net.Addr
+	send    func([]byte) error
+	release func() error // gives the socket back
+	pump    func()       // reads the socket, nil if somebody else does
+	moved   func(from, to net.Addr)
+	local   net.Addr
+	remote  *path
 
 	begin  sync.Once
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
-	inbox  chan []byte
+	inbox  chan datagram
 	data   chan []byte
 
 	mu     sync.Mutex
 	engine *psktls.DTLS
+	routed atomic.Bool // its records have an id, by which a listener finds it anywhere
 
 	handshaken chan struct{}
 	ended      chan struct{}
@@ -55,14 +73,20 @@ type Conn struct {
 	readBy, writeBy *deadline
 }
 
+// datagram is one that has come.
+type datagram struct {
+	from  net.Addr // nil from a socket that has one peer
+	bytes []byte
+}
+
 // Client lays the client's side over conn, whose Read and Write are datagrams. Closing the
 // Conn closes it.
 func Client(conn net.Conn, config *Config) (*Conn, error) {
-	c, err := newConn(config, true)
+	c, err := newConn(config, true, randomID(config))
 	if err != nil {
 		return nil, err
 	}
-	c.local, c.remote = conn.LocalAddr(), conn.RemoteAddr()
+	c.local, c.remote = conn.LocalAddr(), newPath(conn.RemoteAddr())
 	c.send = func(b []byte) error { _, err := conn.Write(b); return err }
 	c.release = conn.Close
 	c.pump = func() {
@@ -71,7 +95,7 @@ func Client(conn net.Conn, config *Config) (*Conn, error) {
 			n, err := conn.Read(buf)
 			switch {
 			case err == nil:
-				c.deliver(bytes.Clone(buf[:n]))
+				c.deliver(datagram{bytes: bytes.Clone(buf[:n])})
 			case !errors.Is(err, syscall.ECONNREFUSED): // which anybody can make up, and which may pass
 				c.end(err)
 				return
@@ -100,21 +124,36 @@ func Dial(ctx context.Context, network, address string, config *Config) (*Conn, 
 	return c, nil
 }
 
-func newConn(config *Config, client bool) (*Conn, error) {
+// newConn has the id that randomID made.
+func newConn(config *Config, client bool, id []byte) (*Conn, error) {
 	if config == nil {
 		config = &Config{} // the engine says what is missing
 	}
-	engine, err := psktls.NewDTLS(&config.Config, client, config.MTU)
+	if config.ConnectionIDs < OnlySend {
+		return nil, fmt.Errorf("%w: ConnectionIDs %d: a length, or OnlySend", psktls.ErrConfig, config.ConnectionIDs)
+	}
+	engine, err := psktls.NewDTLS(&config.Config, client, psktls.DTLSOptions{MTU: config.MTU, ConnectionID: id})
 	if err != nil {
 		return nil, err
 	}
 	c := &Conn{
-		engine: engine, inbox: make(chan []byte, inboxLen), data: make(chan []byte, dataLen),
+		engine: engine, inbox: make(chan datagram, inboxLen), data: make(chan []byte, dataLen),
 		handshaken: make(chan struct{}), ended: make(chan struct{}),
 		readBy: newDeadline(), writeBy: newDeadline(),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
+}
+
+// randomID is an id of the length that config says, nil if ids are not spoken. It tells a
+// stranger nothing.
+func randomID(config *Config) []byte {
+	if config == nil || config.ConnectionIDs == 0 {
+		return nil
+	}
+	id := make([]byte, max(0, config.ConnectionIDs))
+	rand.Read(id) //nolint:errcheck // never fails
+	return id
 }
 
 // start sets the connection going.
@@ -144,13 +183,27 @@ func (c *Conn) run() {
 		select {
 		case <-c.ended:
 			return
-		case datagram := <-c.inbox:
-			err = c.step(func(now time.Time) error { return c.engine.Receive(c.ctx, now, datagram) })
+		case d := <-c.inbox:
+			err = c.step(func(now time.Time) error { return c.receive(now, d) })
 		case <-tick:
 			err = c.step(c.engine.Expire)
 		}
 	}
 	c.end(err)
+}
+
+// receive takes a datagram in, and follows the peer to where it came from if that is safe
+// (RFC 9146, 6). The lock is held.
+func (c *Conn) receive(now time.Time, d datagram) error {
+	n := len(d.bytes)
+	err := c.engine.Receive(c.ctx, now, d.bytes)
+	if d.from == nil || !c.engine.Newest() || !c.engine.Complete() {
+		return err
+	}
+	if before, moved := c.remote.received(d.from, n); moved {
+		c.moved(before, d.from)
+	}
+	return err
 }
 
 // step has the engine do something, and carries out what follows from it.
@@ -169,6 +222,7 @@ func (c *Conn) step(do func(now time.Time) error) error {
 		select {
 		case <-c.handshaken:
 		default:
+			c.routed.Store(c.engine.Routed())
 			close(c.handshaken)
 		}
 	}
@@ -186,9 +240,9 @@ func (c *Conn) flush() (err error) {
 }
 
 // deliver hands over a datagram. If too many wait already, it is lost.
-func (c *Conn) deliver(datagram []byte) {
+func (c *Conn) deliver(d datagram) {
 	select {
-	case c.inbox <- datagram:
+	case c.inbox <- d:
 	default:
 	}
 }
@@ -321,8 +375,14 @@ func (c *Conn) ConnectionState() psktls.ConnectionState {
 // LocalAddr is that of the socket.
 func (c *Conn) LocalAddr() net.Addr { return c.local }
 
-// RemoteAddr is that of the peer.
-func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+// RemoteAddr is that of the peer. With connection ids it may change.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote.now() }
+
+// AddressProven tells a server's connection that the peer receives what is sent to RemoteAddr, since
+// it has answered something that was sent there: a CoAP message that was acknowledged, for
+// instance. After a change of address no more than three times as much is sent as has come, until
+// then ([ErrAddressUnproven]).
+func (c *Conn) AddressProven() { c.remote.prove() }
 
 // SetDeadline implements [net.Conn].
 func (c *Conn) SetDeadline(t time.Time) error {

@@ -13,7 +13,8 @@ import (
 const backlog = 128
 
 // Listener serves all peers of one socket. It is a [net.Listener] whose connections are
-// of type *Conn, one for each address at a time.
+// of type *Conn, one for each address at a time, or, with connection ids, one for each client
+// wherever it is.
 type Listener struct {
 	socket  net.PacketConn
 	config  *Config
@@ -21,7 +22,8 @@ type Listener struct {
 	conns   chan *Conn
 
 	mu    sync.Mutex
-	peers map[string]*peer
+	peers map[string]*peer // by address, the one without connection ids or of the handshake
+	byID  map[string]*peer // by our connection id
 	done  chan struct{}
 	once  sync.Once
 	err   error // readable once done is closed
@@ -35,12 +37,12 @@ type peer struct {
 
 // Listen serves the socket, and closes it in the end.
 func Listen(socket net.PacketConn, config *Config) (*Listener, error) {
-	if _, err := newConn(config, false); err != nil { // the config is checked before anybody connects
+	if _, err := newConn(config, false, randomID(config)); err != nil { // the config is checked before anybody connects
 		return nil, err
 	}
 	l := &Listener{
 		socket: socket, config: config, cookies: psktls.NewDTLSCookies(), conns: make(chan *Conn, backlog),
-		peers: map[string]*peer{}, done: make(chan struct{}),
+		peers: map[string]*peer{}, byID: map[string]*peer{}, done: make(chan struct{}),
 	}
 	go l.run()
 	return l, nil
@@ -62,14 +64,23 @@ func (l *Listener) run() {
 	}
 }
 
-// take gives a datagram to whom it concerns. A client that begins anew from an address takes
-// the place of the one before once it has the cookie (RFC 6347, 4.2.8).
-func (l *Listener) take(addr net.Addr, datagram []byte) {
+// take gives a datagram to whom it concerns: by its connection id wherever it comes from, else by its
+// address. A client that begins anew from an address takes the place of the one before
+// once it has the cookie (RFC 6347, 4.2.8); with connection ids that one may be another client,
+// which comes back from elsewhere, and lives on.
+func (l *Listener) take(addr net.Addr, content []byte) {
 	name := addr.String()
+	id := psktls.DTLSConnectionID(content, l.config.ConnectionIDs)
 	l.mu.Lock()
 	known := l.peers[name]
+	if id != nil {
+		known = l.byID[string(id)]
+	}
 	l.mu.Unlock()
-	hello, ok, answer := l.cookies.Check(time.Now(), name, datagram)
+	if id != nil && known == nil {
+		return // thrown away silently (RFC 9146, 6)
+	}
+	hello, ok, answer := l.cookies.Check(time.Now(), name, content)
 	switch {
 	case answer != nil:
 		l.socket.WriteTo(answer, addr) //nolint:errcheck // it may as well get lost on the way
@@ -81,24 +92,34 @@ func (l *Listener) take(addr net.Addr, datagram []byte) {
 	case known == nil:
 		return
 	}
-	known.conn.deliver(datagram)
+	known.conn.deliver(datagram{addr, content})
 }
 
-// admit makes a connection for a peer; nil if too many wait.
+// admit makes a connection for a peer; nil if too many wait, or if no connection id is free.
 func (l *Listener) admit(addr net.Addr, name string, hello [32]byte, before *peer) *peer {
-	c, err := newConn(l.config, false)
+	id, free := l.freeID()
+	if !free {
+		return nil
+	}
+	c, err := newConn(l.config, false, id)
 	if err != nil {
 		return nil
 	}
 	p := &peer{c, hello}
-	c.local, c.remote = l.socket.LocalAddr(), addr
-	c.send = func(b []byte) error { _, err := l.socket.WriteTo(b, addr); return err }
+	c.local, c.remote = l.socket.LocalAddr(), newPath(addr)
+	c.send = func(b []byte) error {
+		to, err := c.remote.spend(len(b))
+		if err == nil {
+			_, err = l.socket.WriteTo(b, to)
+		}
+		return err
+	}
+	c.moved = func(from, to net.Addr) { l.moved(p, from.String(), to.String()) }
 	c.release = func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.peers[name] == p {
-			delete(l.peers, name)
-		}
+		l.leave(p, c.remote.now().String())
+		delete(l.byID, string(id))
 		return nil
 	}
 	select {
@@ -108,12 +129,55 @@ func (l *Listener) admit(addr net.Addr, name string, hello [32]byte, before *pee
 	}
 	l.mu.Lock()
 	l.peers[name] = p
+	if len(id) > 0 {
+		l.byID[string(id)] = p
+	}
 	l.mu.Unlock()
-	if before != nil {
+	if before != nil && !before.conn.routed.Load() {
 		before.conn.end(net.ErrClosed) // without a word, which would reach the new one
 	}
 	c.start()
 	return p
+}
+
+// freeID is a connection id that nobody has. Only run makes any.
+func (l *Listener) freeID() (id []byte, free bool) {
+	for range idAttempts {
+		id = randomID(l.config)
+		l.mu.Lock()
+		_, taken := l.byID[string(id)]
+		l.mu.Unlock()
+		if !taken {
+			return id, true
+		}
+	}
+	return nil, false
+}
+
+// idAttempts is how often another id is tried. It takes ids of one byte to need a second.
+const idAttempts = 64
+
+// moved notes that a peer is at another address. Somebody else who is known at that one is not
+// displaced: connection ids tell them apart, and a sender's address can be forged.
+func (l *Listener) moved(p *peer, from, to string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leave(p, from)
+	select {
+	case <-p.conn.ended: // and given back already
+		return
+	default:
+	}
+	if l.peers[to] == nil {
+		l.peers[to] = p
+	}
+}
+
+// leave takes a peer from an address. The lock is held.
+func (l *Listener) leave(p *peer, address string) {
+	if l.peers[address] == p {
+		delete(l.peers, address)
+	}
 }
 
 // Accept waits for the next connection. Its handshake goes on by itself; its first use
@@ -137,12 +201,14 @@ func (l *Listener) Close() error {
 	return err
 }
 
-// live is the connections that have not ended.
+// live is the connections that have not ended, some of them twice.
 func (l *Listener) live() (all []*Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, p := range l.peers {
-		all = append(all, p.conn)
+	for _, peers := range []map[string]*peer{l.peers, l.byID} {
+		for _, p := range peers {
+			all = append(all, p.conn)
+		}
 	}
 	return all
 }

@@ -1,0 +1,329 @@
+package dtls_test
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/simroot/simroot/psktls"
+	"github.com/simroot/simroot/psktls/dtls"
+)
+
+// nat is a translator of addresses between one client and a server. The server sees the
+// client at the address of outside, which changes when the translator forgets.
+type nat struct {
+	t      *testing.T
+	inside net.PacketConn
+	server net.Addr
+
+	mu      sync.Mutex
+	client  net.Addr
+	outside net.PacketConn
+	hold    bool     // keep what the client sends, and do not pass it on
+	sent    [][]byte // what the client has sent
+	kept    chan []byte
+}
+
+func newNAT(t *testing.T, server net.Addr) *nat {
+	t.Helper()
+	n := &nat{t: t, inside: udp(t), server: server, kept: make(chan []byte, 16)}
+	n.forget(udp(t))
+	go func() {
+		buf := make([]byte, 2000)
+		for {
+			size, from, err := n.inside.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			n.client = from
+			n.sent = append(n.sent, bytes.Clone(buf[:size]))
+			outside, hold := n.outside, n.hold
+			n.mu.Unlock()
+			if hold {
+				n.kept <- bytes.Clone(buf[:size])
+				continue
+			}
+			outside.WriteTo(buf[:size], server) //nolint:errcheck // as datagrams go
+		}
+	}()
+	return n
+}
+
+// forget gives the client another address, as seen by the server.
+func (n *nat) forget(outside net.PacketConn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.outside = outside
+	go func() {
+		buf := make([]byte, 2000)
+		for {
+			size, _, err := outside.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			client, current := n.client, n.outside == outside
+			n.mu.Unlock()
+			if current {
+				n.inside.WriteTo(buf[:size], client) //nolint:errcheck // as datagrams go
+			}
+		}
+	}()
+}
+
+func (n *nat) holding(hold bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hold = hold
+}
+
+func (n *nat) last() []byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return bytes.Clone(n.sent[len(n.sent)-1])
+}
+
+func udp(t *testing.T) net.PacketConn {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// behindNAT is a client whose address can change, and its connection on the server.
+func behindNAT(t *testing.T, l *dtls.Listener, ids int) (n *nat, c, s *dtls.Conn) {
+	t.Helper()
+	n = newNAT(t, l.Addr())
+	config := clientConfig()
+	config.ConnectionIDs = ids
+	c, err := dial(t, n.inside.LocalAddr().String(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, c, accept(t, l)
+}
+
+func listenWithIDs(t *testing.T, ids int) *dtls.Listener {
+	t.Helper()
+	config := serverConfig()
+	config.ConnectionIDs = ids
+	return listen(t, config)
+}
+
+func TestAClientWhoseAddressChangesKeepsItsSession(t *testing.T) {
+	for _, ids := range []int{dtls.OnlySend, 4} {
+		l := listenWithIDs(t, 8)
+		n, c, s := behindNAT(t, l, ids)
+		if !c.ConnectionState().ConnectionIDs || !s.ConnectionState().ConnectionIDs {
+			t.Fatal("no connection ids")
+		}
+		says(t, c, s, "from home")
+		for range 3 {
+			elsewhere := udp(t)
+			n.forget(elsewhere)
+			says(t, c, s, "from elsewhere")
+			if got, want := s.RemoteAddr().String(), elsewhere.LocalAddr().String(); got != want {
+				t.Errorf("the server believes the client at %s, which is at %s", got, want)
+			}
+			says(t, s, c, "answered there")
+		}
+		n.forget(udp(t))
+		c.Close()
+		if _, err := s.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the end from yet another address: %v", err)
+		}
+	}
+}
+
+// heard has the listener take in everything that was sent to it before: it reads its socket in
+// order, and each connection its datagrams.
+func heard(t *testing.T, l *dtls.Listener) {
+	t.Helper()
+	other, err := dial(t, l.Addr().String(), clientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	says(t, other, accept(t, l), "is all before this read?")
+}
+
+// nothing makes sure that no datagram waits for s.
+func nothing(t *testing.T, s *dtls.Conn) {
+	t.Helper()
+	s.SetReadDeadline(time.Now().Add(-time.Second))
+	if n, err := s.Read(make([]byte, 100)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	s.SetReadDeadline(time.Now().Add(patience))
+}
+
+func TestWithoutConnectionIDsAClientIsItsAddress(t *testing.T) {
+	for _, ids := range [][2]int{{0, 8}, {dtls.OnlySend, 0}, {4, dtls.OnlySend}} {
+		l := listenWithIDs(t, ids[1])
+		n, c, s := behindNAT(t, l, ids[0])
+		says(t, c, s, "from home")
+		n.forget(udp(t))
+		if _, err := c.Write([]byte("from elsewhere")); err != nil {
+			t.Fatal(err)
+		}
+		heard(t, l)
+		nothing(t, s)
+	}
+}
+
+func TestAReplayedOrForgedDatagramMovesNobody(t *testing.T) {
+	l := listenWithIDs(t, 8)
+	n, c, s := behindNAT(t, l, dtls.OnlySend)
+	says(t, c, s, "one")
+	old := n.last()
+	says(t, c, s, "two")
+	forged := n.last()
+	forged[10] += 9 // a record number that was not yet
+	attacker := udp(t)
+	for _, d := range [][]byte{n.last(), old, forged, forged[:len(forged)-1]} {
+		if _, err := attacker.WriteTo(d, l.Addr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says(t, c, s, "three") // after all of them
+	says(t, s, c, "still here")
+	if got := s.RemoteAddr(); got.String() == attacker.LocalAddr().String() {
+		t.Error("the client's address has become the attacker's")
+	}
+}
+
+// Somebody on the way sends on a client's datagram under a victim's address, before the
+// client's own arrives.
+func TestAnAddressThatIsNotProvenIsNotFlooded(t *testing.T) {
+	l := listenWithIDs(t, 8)
+	n, c, s := behindNAT(t, l, dtls.OnlySend)
+	says(t, c, s, "from home")
+	victim := udp(t)
+	lure := func() (size int) {
+		n.holding(true)
+		if _, err := c.Write([]byte("please send me a lot")); err != nil {
+			t.Fatal(err)
+		}
+		stolen := <-n.kept
+		n.holding(false)
+		if _, err := victim.WriteTo(stolen, l.Addr()); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 100)
+		if _, err := s.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+		return len(stolen)
+	}
+	flood := func() (sent int, err error) {
+		for range 100 {
+			if _, err = s.Write(make([]byte, 10)); err != nil {
+				return sent, err
+			}
+			sent += 10
+		}
+		return sent, nil
+	}
+	size := lure()
+	if sent, err := flood(); !errors.Is(err, dtls.ErrAddressUnproven) || sent == 0 || sent > 3*size {
+		t.Errorf("%d bytes sent for %d, then %v", sent, size, err)
+	}
+	says(t, c, s, "from home again") // which the handshake has proven
+	if sent, err := flood(); err != nil {
+		t.Errorf("%d bytes sent home, then %v", sent, err)
+	}
+	lure()
+	s.AddressProven()
+	if sent, err := flood(); err != nil {
+		t.Errorf("%d bytes sent to an address said to be proven, then %v", sent, err)
+	}
+}
+
+func TestAClientThatComesToAnAddressDisplacesNobody(t *testing.T) {
+	l := listenWithIDs(t, 8)
+	n, c, s := behindNAT(t, l, dtls.OnlySend)
+	conn, err := net.DialUDP("udp", nil, l.Addr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := dtls.Client(conn, clientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain.SetDeadline(time.Now().Add(patience))
+	if err := plain.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	first := accept(t, l)
+	says(t, plain, first, "I live here")
+	conn.Close() // without a word
+	taken, err := net.ListenPacket("udp", conn.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
+	n.forget(taken)
+	says(t, c, s, "so do I")
+	says(t, s, c, "I see")
+	if _, err := first.Write([]byte("hello?")); err != nil {
+		t.Errorf("the one before was ended by a sender's address: %v", err)
+	}
+}
+
+func TestANewClientAtAnAddressLeavesTheSessionOfOneWithAnID(t *testing.T) {
+	l := listenWithIDs(t, 8)
+	n, c, s := behindNAT(t, l, dtls.OnlySend)
+	says(t, c, s, "before")
+	n.mu.Lock()
+	here := n.outside
+	n.mu.Unlock()
+	n.forget(udp(t))
+	here.Close()
+	local := here.LocalAddr().(*net.UDPAddr)
+	conn, err := net.DialUDP("udp", local, l.Addr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := dtls.Client(conn, clientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	other.SetDeadline(time.Now().Add(patience))
+	if err := other.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	says(t, other, accept(t, l), "somebody else")
+	says(t, c, s, "still the same session")
+}
+
+func TestShortConnectionIDsAreGivenOnce(t *testing.T) {
+	l := listenWithIDs(t, 1) // 256 of them: among 60 the same is bound to be drawn twice
+	for range 60 {
+		n, c, s := behindNAT(t, l, dtls.OnlySend)
+		n.forget(udp(t))
+		says(t, c, s, "me")
+	}
+}
+
+func TestAnImpossibleLengthOfConnectionIDsIsRefused(t *testing.T) {
+	for _, length := range []int{-2, psktls.MaxConnectionID + 1} {
+		config := clientConfig()
+		config.ConnectionIDs = length
+		if _, err := dtls.Client(nil, config); !errors.Is(err, psktls.ErrConfig) {
+			t.Error(err)
+		}
+		config = serverConfig()
+		config.ConnectionIDs = length
+		if _, err := dtls.Listen(nil, config); !errors.Is(err, psktls.ErrConfig) {
+			t.Error(err)
+		}
+	}
+}
