@@ -27,6 +27,7 @@ const (
 	CodeCardNotGenuine  Code = "card_not_genuine"   // the card does not hold the keys of this SIM, or its answers were altered
 	CodeCardRefused     Code = "card_refused"       // the card refused a command
 	CodeCardMisbehaved  Code = "card_misbehaved"    // the card answered something that cannot be true
+	CodeTrialFailed     Code = "trial_failed"       // the new credential did not work yet: the SIM goes on with the one it has
 	CodeConflict        Code = "conflict"           // the state does not allow this
 	CodeAlreadyExists   Code = "already_exists"     //
 	CodeTooLarge        Code = "too_large"          //

@@ -20,6 +20,9 @@ type RelayOpen struct {
 	ICCID   string `json:"iccid"`
 	// Applet is the AID under which the agent found the IoT SAFE applet.
 	Applet []byte `json:"applet"`
+	// Trial says that the agent can try a new credential before it takes the place of the one
+	// in use: see [RelayStep].
+	Trial bool `json:"trial,omitempty"`
 	// Agent names the software, for the operator's eyes.
 	Agent string `json:"agent,omitempty"`
 }
@@ -32,7 +35,10 @@ type RelayAnswers struct {
 	// Responses are the card's answers, status words included, in the order of the
 	// commands. They may be fewer than the commands only if the last one is not a success.
 	Responses [][]byte `json:"responses"`
-	// Failure says why the card could not be reached; the session then ends.
+	// Worked answers a trial: servers accept the credential.
+	Worked bool `json:"worked,omitempty"`
+	// Failure says why the card could not be reached, or that a trial has failed; the
+	// session then ends.
 	Failure string `json:"failure,omitempty"`
 }
 
@@ -46,6 +52,10 @@ type RelayStep struct {
 	// follows 61xx and 6Cxx itself, and stops at the first answer that is no success
 	// (9000, 62xx, 63xx or 91xx).
 	Commands [][]byte `json:"commands,omitempty"`
+	// Trial is a new credential that the SIM holds beside the one in use, if the agent has
+	// said that it can try one. The agent uses it at a server once. Until it reports that this
+	// has worked, the SIM and the servers go on with the credential before.
+	Trial *Credential `json:"trial,omitempty"`
 	// Result ends the session.
 	Result *RelayResult `json:"result,omitempty"`
 }

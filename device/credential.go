@@ -1,12 +1,14 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
 
+	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/iotsafe"
 )
 
@@ -32,7 +34,7 @@ func (d *Device) Credential(ctx context.Context) (*Credential, error) {
 		return d.credential, nil
 	}
 	generation := d.applet.Generation()
-	found, err := readCredential(ctx, d.applet)
+	found, err := readCredential(ctx, d.applet, d.only)
 	if err != nil {
 		return nil, fmt.Errorf("SIM %s: %w", d.iccid, err)
 	}
@@ -47,7 +49,7 @@ func (d *Device) forget() {
 	d.mu.Unlock()
 }
 
-func readCredential(ctx context.Context, applet *iotsafe.Applet) (*Credential, error) {
+func readCredential(ctx context.Context, applet *iotsafe.Applet, only *api.Credential) (*Credential, error) {
 	objects, err := applet.Objects(ctx)
 	if err != nil {
 		return nil, err
@@ -66,7 +68,10 @@ func readCredential(ctx context.Context, applet *iotsafe.Applet) (*Credential, e
 			anchors = append(anchors, certificate)
 			continue
 		}
-		private, public, err := keyOf(ctx, applet, objects, file, certificate)
+		if only != nil && !bytes.Equal(certificate.Raw, only.Certificate) {
+			continue
+		}
+		private, public, err := keyOf(ctx, applet, objects, file, certificate, only != nil)
 		if err != nil {
 			return nil, err
 		}
@@ -107,8 +112,9 @@ func trim(der []byte) []byte {
 
 // keyOf finds the key pair of a certificate. A pair with the certificate's own label is
 // taken at its word, which saves reading public keys; without one, the public keys of all
-// signing pairs are compared.
-func keyOf(ctx context.Context, applet *iotsafe.Applet, objects []iotsafe.Object, file iotsafe.Object, certificate *x509.Certificate) (private, public iotsafe.ID, err error) {
+// signing pairs are compared. A pair whose public half is off is on trial, and counts only
+// where that is asked for.
+func keyOf(ctx context.Context, applet *iotsafe.Applet, objects []iotsafe.Object, file iotsafe.Object, certificate *x509.Certificate, onTrial bool) (private, public iotsafe.ID, err error) {
 	want, ok := certificate.PublicKey.(*ecdsa.PublicKey)
 	if !ok {
 		return "", "", nil
@@ -119,7 +125,7 @@ func keyOf(ctx context.Context, applet *iotsafe.Applet, objects []iotsafe.Object
 			continue
 		}
 		for _, half := range objects {
-			if half.Kind == iotsafe.PublicKey && half.Active && samePair(key, half) {
+			if half.Kind == iotsafe.PublicKey && half.Active != onTrial && samePair(key, half) {
 				pairs = append(pairs, [2]iotsafe.Object{key, half})
 				break
 			}

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/card"
 	"github.com/simroot/simroot/iotsafe"
 )
@@ -33,12 +34,18 @@ type Device struct {
 	mu         sync.Mutex
 	credential *Credential // nil until it is asked for
 	generation uint64      // of the applet's store when credential was read
+
+	trial Trial
+	only  *api.Credential // nil, or the one credential on trial that this view of the SIM has
 }
 
 // Option changes how a SIM is opened.
 type Option func(*options)
 
-type options struct{ applet []iotsafe.Option }
+type options struct {
+	applet []iotsafe.Option
+	trial  Trial
+}
 
 // WithAID looks for the applet under this AID only, instead of the known ones.
 func WithAID(aid []byte) Option {
@@ -72,7 +79,7 @@ func New(ctx context.Context, c card.Conn, opts ...Option) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SIM %s: %w", iccid, err)
 	}
-	return &Device{card: c, applet: applet, iccid: iccid}, nil
+	return &Device{card: c, applet: applet, iccid: iccid, trial: o.trial}, nil
 }
 
 // Close closes the applet's channel and the card.

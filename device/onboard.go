@@ -43,7 +43,7 @@ func (d *Device) Onboard(ctx context.Context, platform Platform) (Onboarding, er
 
 	var done Onboarding
 	step, err := platform.OpenRelay(ctx, api.RelayOpen{
-		Version: api.RelayVersion, ICCID: string(d.iccid), Applet: d.applet.AID(), Agent: "simroot",
+		Version: api.RelayVersion, ICCID: string(d.iccid), Applet: d.applet.AID(), Agent: "simroot", Trial: d.trial != nil,
 	})
 	for {
 		if err != nil {
@@ -54,20 +54,30 @@ func (d *Device) Onboard(ctx context.Context, platform Platform) (Onboarding, er
 			done.RelayResult = *step.Result
 			return done, nil
 		}
-		responses, failure := done.pass(ctx, d.card, ch, step.Commands)
+		answers := api.RelayAnswers{Step: step.Step}
+		var failure error
+		if step.Trial != nil {
+			failure = d.try(ctx, *step.Trial)
+			answers.Worked = true
+		} else {
+			answers.Responses, failure = done.pass(ctx, d.card, ch, step.Commands)
+		}
 		if failure != nil {
 			// Telling the platform is a courtesy: it would find out by itself.
 			_, _ = platform.AnswerRelay(ctx, step.Session, api.RelayAnswers{Step: step.Step, Failure: failureOf(failure)})
 			return done, fmt.Errorf("onboard SIM %s: %w", d.iccid, failure)
 		}
-		step, err = platform.AnswerRelay(ctx, step.Session, api.RelayAnswers{Step: step.Step, Responses: responses})
+		step, err = platform.AnswerRelay(ctx, step.Session, answers)
 	}
 }
 
 // failureOf is what the platform is told of a failure: no more than which side it is on.
 func failureOf(err error) string {
-	if errors.Is(err, ErrCard) {
+	switch {
+	case errors.Is(err, ErrCard):
 		return "card not reachable"
+	case errors.Is(err, ErrTrial):
+		return "trial failed"
 	}
 	return "the platform's step cannot be carried out"
 }

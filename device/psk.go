@@ -48,7 +48,10 @@ func (d *Device) PSK(ctx context.Context) (*PSK, error) {
 			continue
 		}
 		identity, onTrial := o.PSKIdentity()
-		if !onTrial && (found == nil || found.identity == "" && identity != "") {
+		if onTrial != (d.only != nil) || onTrial && identity != d.only.Identity {
+			continue
+		}
+		if found == nil || found.identity == "" && identity != "" {
 			found = &PSK{applet: d.applet, id: o.ID, identity: identity}
 		}
 	}

@@ -51,13 +51,15 @@ func (c *cuttingCard) Transmit(ctx context.Context, command []byte) ([]byte, err
 // succeeds with no second active credential.
 func TestACutAnywhereLeavesTheSIMUsable(t *testing.T) {
 	for name, kind := range map[string]struct {
-		fleet, profile string
-		rotation       bool
+		fleet, profile  string
+		rotation, trial bool
 	}{
-		"first certificate":   {"meters", "common", false},
-		"rotated certificate": {"rotating-meters", "common", true},
-		"first PSK":           {"tags", "type2", false},
-		"rotated PSK":         {"rotating-tags", "type2", true},
+		"first certificate":                {"meters", "common", false, false},
+		"rotated certificate":              {"rotating-meters", "common", true, false},
+		"rotated certificate with a trial": {"trying-meters", "common", true, true},
+		"first PSK":                        {"tags", "type2", false, false},
+		"rotated PSK":                      {"rotating-tags", "type2", true, false},
+		"rotated PSK with a trial":         {"trying-tags", "type2", true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,7 +78,11 @@ func TestACutAnywhereLeavesTheSIMUsable(t *testing.T) {
 					if n > 100 {
 						t.Fatal("the onboarding does not come to an end")
 					}
-					uncut = cutOnce(t, w, kind.fleet, kind.profile, kind.rotation, n, delivered)
+					var opts []device.Option
+					if kind.trial {
+						opts = append(opts, device.WithTrial(func(context.Context, *device.Device) error { return nil }))
+					}
+					uncut = cutOnce(t, w, kind.fleet, kind.profile, kind.rotation, n, delivered, opts...)
 				}
 			}
 		})
@@ -85,7 +91,7 @@ func TestACutAnywhereLeavesTheSIMUsable(t *testing.T) {
 
 // cutOnce cuts an onboarding at APDU n and repeats it. It tells whether the onboarding
 // came to its end before the cut.
-func cutOnce(t *testing.T, w *world, fleet, profile string, rotation bool, n int, delivered bool) (uncut bool) {
+func cutOnce(t *testing.T, w *world, fleet, profile string, rotation bool, n int, delivered bool, opts ...device.Option) (uncut bool) {
 	t.Helper()
 	iccid := fmt.Sprintf("8988211%d%012d", map[bool]int{false: 0, true: 1}[delivered], n)
 	sim := vsim.NewMemory(w.sims(fleet, profile, iccid)[0])
@@ -95,7 +101,7 @@ func cutOnce(t *testing.T, w *world, fleet, profile string, rotation bool, n int
 			t.Fatal(err)
 		}
 	}
-	_, err := w.onboard(&cuttingCard{Card: sim, left: n, delivered: delivered})
+	_, err := w.onboard(&cuttingCard{Card: sim, left: n, delivered: delivered}, opts...)
 	if err != nil && !errors.Is(err, errCut) {
 		t.Fatalf("cut at APDU %d: %v", n, err)
 	}
@@ -103,7 +109,7 @@ func cutOnce(t *testing.T, w *world, fleet, profile string, rotation bool, n int
 	if rotation {
 		usable(t, w, sim, iccid, n)
 	}
-	if _, err := w.onboard(sim); err != nil {
+	if _, err := w.onboard(sim, opts...); err != nil {
 		t.Fatalf("second onboarding after a cut at APDU %d (delivered: %v): %v", n, delivered, err)
 	}
 	active := w.active(iccid)

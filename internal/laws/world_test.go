@@ -60,8 +60,8 @@ func (w *world) sims(fleet, profile string, iccids ...string) []image.State {
 }
 
 // onboard switches a device with this card on, once.
-func (w *world) onboard(c card.Conn) (device.Onboarding, error) {
-	d, err := device.New(w.t.Context(), c)
+func (w *world) onboard(c card.Conn, opts ...device.Option) (device.Onboarding, error) {
+	d, err := device.New(w.t.Context(), c, opts...)
 	if err != nil {
 		return device.Onboarding{}, err
 	}

@@ -28,15 +28,35 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 			return c, err
 		}
 	}
-	if c.State == api.Delivered && w.holds(c, store, true) {
-		// The SIM had committed, and its answer was lost.
+	slot := w.fleet.Profile.Slots[c.Slot]
+	onSIM := c.State == api.Delivered && w.holds(c, store, true) // the SIM had committed, and its answer was lost
+	if half, _ := store.get(iotsafe.PublicKey, slot.PublicKey); onSIM && half.Active {
 		return w.life.Activate(w.ctx, w.session, c.ID, nil)
 	}
-
-	slot := w.fleet.Profile.Slots[c.Slot]
 	prepare := perso.WriteFile(slot.Certificate, c.Certificate)
 	anchor, activate := w.anchor(store)
-	if c, _, err = w.deliver(c, append(prepare, anchor...), w.switchTo(c.Slot, store, activate...)); err != nil {
+	prepare = append(prepare, anchor...)
+	switch {
+	case onSIM && w.onTrial():
+		err = w.try(c)
+	case w.onTrial():
+		// The public half stays off: the SIM signs, and devices do not count the pair among
+		// their credentials, until it is on.
+		stage := perso.Activate{Refs: append(activate, perso.Ref{Kind: iotsafe.PrivateKey, ID: slot.PrivateKey}, perso.Ref{Kind: iotsafe.File, ID: slot.Certificate})}
+		if c, _, err = w.deliver(c, prepare, []perso.Op{stage}); err == nil {
+			err = w.try(c)
+		}
+	case !onSIM:
+		if c, _, err = w.deliver(c, prepare, w.switchTo(c.Slot, store, activate...)); err != nil {
+			return c, err
+		}
+		return w.life.Activate(w.ctx, w.session, c.ID, nil)
+	}
+	if err != nil {
+		return c, err
+	}
+	// First the SIM, then the servers: it must not show what they refuse.
+	if _, err := w.personalize(w.switchTo(c.Slot, store)...); err != nil {
 		return c, err
 	}
 	return w.life.Activate(w.ctx, w.session, c.ID, nil)

@@ -140,8 +140,8 @@ func (w *walk) exchange(commands ...apdu.Command) ([]apdu.Response, error) {
 		}
 		out[i] = b
 	}
-	if !w.yield(out) {
-		return nil, refuse(http.StatusNotFound, api.CodeUnknownSession, "this session has ended; start the onboarding again")
+	if !w.yield(order{commands: out}) {
+		return nil, sessionEnded()
 	}
 	answers := make([]apdu.Response, len(w.responses))
 	for i, b := range w.responses {

@@ -86,7 +86,7 @@ func (r *Relay) Open(ctx context.Context, request api.RelayOpen) (api.RelayStep,
 	s := newSession(sim.ICCID, r.o.Clock())
 	s.start(&walk{
 		registry: r.o.Registry, life: r.o.Life, root: r.o.Root, now: r.o.Clock,
-		session: s.id, iccid: iccid, fleet: fleet, keys: keys, applet: request.Applet,
+		session: s.id, iccid: iccid, fleet: fleet, keys: keys, applet: request.Applet, canTry: request.Trial,
 	})
 	if err := r.admit(s); err != nil {
 		s.stop()

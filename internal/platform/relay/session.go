@@ -20,12 +20,18 @@ type session struct {
 
 	mu      sync.Mutex
 	walk    *walk
-	next    func() (commands [][]byte, running bool)
+	next    func() (o order, running bool)
 	release func()
 
 	step   api.RelayStep // what was answered last
 	err    error         // or this
 	served bool          // whether step or err is set
+}
+
+// order is what a walk wants of the agent: commands for the card, or a trial.
+type order struct {
+	commands [][]byte
+	trial    *api.Credential
 }
 
 func newSession(iccid string, now time.Time) *session {
@@ -46,7 +52,7 @@ func (s *session) stale(now time.Time) bool {
 // start makes the walk ready to run.
 func (s *session) start(w *walk) {
 	s.walk = w
-	s.next, s.release = iter.Pull(func(yield func([][]byte) bool) {
+	s.next, s.release = iter.Pull(func(yield func(order) bool) {
 		w.yield = yield
 		w.result, w.err = w.run()
 	})
@@ -75,13 +81,29 @@ func (s *session) answer(ctx context.Context, a api.RelayAnswers) (api.RelayStep
 		s.release()
 		s.ended.Store(true)
 		s.err = refuse(http.StatusConflict, api.CodeCardRefused, "the agent could not reach the card; start again when it can")
+		if s.step.Trial != nil {
+			s.err = refuse(http.StatusConflict, api.CodeTrialFailed, "the new credential has not worked yet: the SIM goes on with the one it has; start again in a while")
+		}
 		s.step.Step++
 		return api.RelayStep{}, s.err
 	}
-	if err := checkAnswers(s.step.Commands, a.Responses); err != nil {
+	if err := checkReport(s.step, a); err != nil {
 		return api.RelayStep{}, err
 	}
 	return s.advanceLocked(ctx, a.Responses)
+}
+
+// checkReport tells whether a report answers a step.
+func checkReport(step api.RelayStep, a api.RelayAnswers) error {
+	switch {
+	case step.Trial == nil && a.Worked:
+		return refuse(http.StatusBadRequest, api.CodeBadRequest, "step %d is no trial", step.Step)
+	case step.Trial == nil:
+		return checkAnswers(step.Commands, a.Responses)
+	case !a.Worked || len(a.Responses) > 0:
+		return refuse(http.StatusBadRequest, api.CodeBadRequest, "step %d is a trial: report that it has worked, or a failure", step.Step)
+	}
+	return nil
 }
 
 // checkAnswers bounds what an agent may report: one answer to each command, or fewer if
@@ -118,18 +140,18 @@ func (s *session) advanceLocked(ctx context.Context, responses [][]byte) (api.Re
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), serveTime)
 	defer cancel()
 	s.walk.ctx, s.walk.responses = ctx, responses
-	commands, running := s.next()
+	o, running := s.next()
 	s.walk.ctx, s.walk.responses = nil, nil
 
 	next := api.RelayStep{Session: s.id, Step: s.step.Step + 1}
 	s.err = nil
 	switch {
 	case running:
-		next.Commands = commands
+		next.Commands, next.Trial = o.commands, o.trial
 	case s.walk.err != nil:
 		s.err = s.walk.err
 	case s.walk.result == nil: // stopped from outside
-		s.err = refuse(http.StatusNotFound, api.CodeUnknownSession, "this session has ended; start the onboarding again")
+		s.err = sessionEnded()
 	default:
 		next.Result = s.walk.result
 	}
@@ -139,4 +161,9 @@ func (s *session) advanceLocked(ctx context.Context, responses [][]byte) (api.Re
 		return api.RelayStep{}, s.err
 	}
 	return next, nil
+}
+
+// sessionEnded is the refusal of what comes too late.
+func sessionEnded() error {
+	return refuse(http.StatusNotFound, api.CodeUnknownSession, "this session has ended; start the onboarding again")
 }

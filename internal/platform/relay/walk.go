@@ -28,10 +28,14 @@ type walk struct {
 	fleet   api.Fleet
 	keys    registry.SIMKeys
 	applet  []byte
+	canTry  bool // what the agent says of itself
+
+	// replaces tells that the SIM has a good credential, which is to work until the new one does.
+	replaces bool
 
 	// Of the request that is being served: see session.advanceLocked.
 	ctx       context.Context
-	yield     func(commands [][]byte) bool
+	yield     func(order) bool
 	responses [][]byte
 
 	channel secureChannel
@@ -65,6 +69,7 @@ func (w *walk) run() (*api.RelayResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.replaces = active != nil && active.Type == c.Type && w.holds(*active, store, true)
 	switch w.fleet.Profile.Type {
 	case api.PSKType:
 		c, err = w.deliverSecret(c, store)
@@ -211,7 +216,21 @@ func (w *walk) deliver(c credential.Record, prepare, commit []perso.Op) (credent
 	return c, answers, err
 }
 
-// switchTo is the commit of a delivery: this slot is what the device uses from now on.
+// onTrial tells whether a new credential is tried before it takes the place of the one in
+// use. Where there is none to lose, or an agent that can try nothing, it is used at once.
+func (w *walk) onTrial() bool { return w.canTry && w.replaces }
+
+// try has the agent use a credential that the SIM holds beside the one in use. Unless that
+// works, the walk ends here: the SIM stays as it is, the platform too, and servers accept both
+// credentials; the next walk comes back to this place.
+func (w *walk) try(c credential.Record) error {
+	if !w.yield(order{trial: &c.Credential}) {
+		return sessionEnded()
+	}
+	return nil
+}
+
+// switchTo makes a slot the one that the device uses from now on, and its only one.
 func (w *walk) switchTo(slot int, store contents, more ...perso.Ref) []perso.Op {
 	ops := []perso.Op{perso.Activate{Refs: append(slotRefs(w.fleet.Profile, slot), more...)}}
 	var old []perso.Ref
