@@ -187,7 +187,7 @@ func (c *Card) findWay(ctx context.Context, want Mode) error {
 	case can[CGLA]:
 		c.info.Mode = CGLA
 	default:
-		return ErrNoAccess
+		return c.noAccess()
 	}
 	return nil
 }

@@ -16,6 +16,10 @@ type Quirk struct {
 	// Source says where the knowledge is from.
 	Source string
 
+	// MinFirmware is the first version of the model's firmware that has a way to the SIM.
+	// It is looked at where a modem has none (see [FirmwareError]).
+	MinFirmware string
+
 	// Prefer is the way to the SIM to take where both are offered, and Only the way to
 	// take without asking.
 	Prefer, Only Mode
@@ -75,6 +79,11 @@ var Quirks = []Quirk{
 		MaxAnswer: 50,
 	},
 	{
+		Model:       "nRF9160",
+		Source:      "Nordic's nRF9160 AT command reference: AT+CCHO and AT+CGLA from modem firmware 1.3.1",
+		MinFirmware: "1.3.1",
+	},
+	{
 		Model:      "m33mu",
 		Source:     "m33mu's iotsafe_uart.c (emulated): OK alone to 24, 2A and 2C; ERROR for every refusal of the card; no MANAGE CHANNEL; Le refused with data",
 		Only:       CSIM,
@@ -106,6 +115,9 @@ func (q *Quirk) lay(row Quirk) {
 		q.Source += "; "
 	}
 	q.Source += row.Source
+	if row.MinFirmware != "" {
+		q.MinFirmware = row.MinFirmware
+	}
 	if row.Prefer != Auto {
 		q.Prefer = row.Prefer
 	}
