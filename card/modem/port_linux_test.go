@@ -3,6 +3,7 @@ package modem
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,7 +123,7 @@ func TestLockFilesOfOtherProgramsAreHonoured(t *testing.T) {
 
 func TestAPortThatIsNotThereIsToldWithWhatToDo(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Open(t.Context(), filepath.Join(dir, "tty"), Options{LockDir: dir}); err == nil || !strings.Contains(err.Error(), "plugged in") {
+	if _, err := Open(t.Context(), filepath.Join(dir, "tty"), Options{LockDir: dir}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "plugged in") {
 		t.Error(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o644); err != nil {

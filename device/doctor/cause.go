@@ -89,6 +89,12 @@ var causes = []cause{
 
 // causeOf is what is known of an error, nil if nothing.
 func causeOf(err error) *cause {
+	var firmware *modem.FirmwareError
+	if errors.As(err, &firmware) {
+		return &cause{modem.ErrNoAccess, linkModem,
+			"the modem's firmware is older than the first one that reaches the SIM, " + firmware.Wants,
+			"update the modem's firmware to " + firmware.Wants + " or newer, or put the SIM into another modem or a card reader"}
+	}
 	for n := range causes {
 		if errors.Is(err, causes[n].err) {
 			return &causes[n]

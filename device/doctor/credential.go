@@ -20,13 +20,21 @@ func certificate(ctx context.Context, p *patient) Finding {
 	p.device = d
 	onboard := "bring it one: simroot device onboard --card " + p.Card + " --platform URL --ca FILE"
 	if p.typeII {
-		switch _, err := d.PSK(ctx); {
+		psk, err := d.PSK(ctx)
+		switch {
 		case errors.Is(err, device.ErrNoPSK):
 			return broken(err.Error(), "the SIM was not onboarded yet", onboard)
 		case err != nil:
 			return failed(err, "the SIM does not tell of its secrets", "try again")
 		}
-		return good("none; a pre-shared key is there, which has no dates")
+		saw := "none; a pre-shared key is there, which has no dates"
+		if p.identity = psk.Identity(); p.identity != "" {
+			saw += "; servers know it as " + p.identity
+		}
+		if p.Identity != "" {
+			p.identity = p.Identity
+		}
+		return good(saw)
 	}
 	c, err := d.Credential(ctx)
 	switch {

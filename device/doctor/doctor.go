@@ -33,9 +33,12 @@ type Options struct {
 	PlatformRoots *x509.CertPool // nil: those of the system
 	Server        string         // HOST:PORT; empty: it is left out
 	ServerRoots   *x509.CertPool // nil: the anchors on the SIM, or those of the system
-	Identity      string         // of the SIM's PSK, for SIMs that have one
+	Identity      string         // of the SIM's PSK; empty: the one that the SIM names
 
 	Now func() time.Time // the device's clock; nil: time.Now
+
+	// Progress, if not nil, is told which link is examined next: at of total, from 0.
+	Progress func(link string, at, total int)
 }
 
 // State is what became of a link.
@@ -117,10 +120,13 @@ func Examine(ctx context.Context, o Options) Report {
 	p := &patient{Options: o}
 	defer p.close()
 	r := Report{Good: true}
-	for _, l := range chain {
+	for at, l := range chain {
 		if !r.Good {
 			r.Links = append(r.Links, Finding{Link: l.name, State: NotTried})
 			continue
+		}
+		if o.Progress != nil {
+			o.Progress(l.name, at, len(chain))
 		}
 		bounded, cancel := context.WithTimeout(ctx, linkTime)
 		f := l.check(bounded, p)
@@ -149,6 +155,7 @@ type patient struct {
 
 	device     *device.Device
 	credential *device.Credential // of a Type I SIM
+	identity   string             // of a Type II SIM's PSK; empty if nobody names it
 
 	asked *platformAnswer // nil: not asked yet
 }

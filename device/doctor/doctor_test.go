@@ -92,6 +92,7 @@ var breaks = []struct {
 	{name: "service-missing", link: "port", open: pcsc.ErrNoService},
 	{name: "modem-silent", link: "modem/reader", open: modem.ErrSilent},
 	{name: "modem-without-access", link: "modem/reader", open: modem.ErrNoAccess},
+	{name: "modem-firmware-too-old", link: "modem/reader", open: &modem.FirmwareError{Has: "mfw_nrf9160_1.2.7", Wants: "1.3.1"}},
 	{name: "reader-missing", link: "modem/reader", open: fmt.Errorf("%w: plug one in", pcsc.ErrNoReader)},
 	{name: "sim-missing-in-modem", link: "SIM", open: fmt.Errorf("ask for the SIM: %w", modem.CMEError(10))},
 	{name: "sim-wants-pin", link: "SIM", open: fmt.Errorf("ask for the SIM: %w", modem.CMEError(11))},
@@ -265,6 +266,23 @@ func TestAReportIsJSON(t *testing.T) {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)
 		}
+	}
+}
+
+func TestProgressNamesEachLinkThatIsTried(t *testing.T) {
+	f := &faulty{Card: goodSIM(t), on: to(insSelect, byAID, 0x6A82)}
+	var told []string
+	Examine(t.Context(), Options{
+		Open: func(context.Context) (card.Conn, error) { return f, nil },
+		Progress: func(link string, at, total int) {
+			if at != len(told) || total != len(chain) {
+				t.Errorf("%s is %d of %d", link, at, total)
+			}
+			told = append(told, link)
+		},
+	})
+	if got := strings.Join(told, ", "); got != "port, modem/reader, SIM, channel, AID" {
+		t.Error(got)
 	}
 }
 

@@ -125,8 +125,8 @@ func handshake(ctx context.Context, p *patient) Finding {
 	if p.Server == "" {
 		return leftOut("give --server HOST:PORT")
 	}
-	if p.typeII && p.Identity == "" {
-		return leftOut("give --psk-identity NAME: the name under which the server knows the SIM's key")
+	if p.typeII && p.identity == "" {
+		return leftOut("the SIM does not name the identity of its key: give --psk-identity NAME, under which the server knows it")
 	}
 	if !p.typeII {
 		if err := p.sign(ctx); err != nil {
@@ -187,7 +187,7 @@ func (p *patient) tlsHandshake(ctx context.Context, raw net.Conn, host string) F
 }
 
 func (p *patient) pskHandshake(ctx context.Context, raw net.Conn, host string) Finding {
-	config, err := p.device.PSKConfig(ctx, p.Identity, host)
+	config, err := p.device.PSKConfig(ctx, p.identity, host)
 	if err != nil {
 		return failed(err, "the SIM's credential cannot be used", "try again")
 	}
@@ -196,7 +196,7 @@ func (p *patient) pskHandshake(ctx context.Context, raw net.Conn, host string) F
 		return failed(err, "the server and the SIM did not agree on a key",
 			"see that the server knows this identity and speaks TLS 1.2 with ECDHE_PSK; identity and key change with each renewal: simroot device onboard --json tells the current one")
 	}
-	return good("TLS 1.2 with the pre-shared key of " + p.Identity)
+	return good("TLS 1.2 with the pre-shared key of " + p.identity)
 }
 
 // afterword waits for a refusal that comes after the handshake. Silence is consent.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/simroot/simroot/card"
 	"github.com/simroot/simroot/device/internal/fixture"
+	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/psktls"
 	"github.com/simroot/simroot/vsim"
 )
@@ -263,5 +265,28 @@ func TestATypeIISIMTriesItsPSK(t *testing.T) {
 	f.is(t, LeftOut, "--psk-identity")
 	if !r.Good {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestATypeIISIMThatNamesItsIdentityNeedsNoneGiven(t *testing.T) {
+	server := serverOf(t, func(c net.Conn) net.Conn {
+		return psktls.Server(c, &psktls.Config{GetKey: func(_ context.Context, identity []byte) (psktls.Key, error) {
+			if string(identity) != "meter 3" {
+				return nil, psktls.ErrUnknownIdentity
+			}
+			return psktls.SecretKey(bytes.Repeat([]byte{7}, 32)), nil
+		}})
+	})
+	label, err := iotsafe.PSKLabel("meter 3", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sim := fixture.NewSIM(t, fmt.Sprintf("type: 2\nsecrets:\n- {id: \"21\", label: %q, hex: %q}\n", label, strings.Repeat("07", 32)))
+	f, r := examined(t, sim, "handshake", func(o *Options) { o.Server = server })
+	f.is(t, Good, "meter 3")
+	for _, l := range r.Links {
+		if l.Link == "certificate" {
+			l.is(t, Good, "servers know it as meter 3")
+		}
 	}
 }
