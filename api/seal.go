@@ -45,12 +45,29 @@ func Seal(public []byte, info string, plaintext []byte) ([]byte, error) {
 
 // OpenSealed decrypts what [Seal] made for the given private key and info.
 func OpenSealed(private []byte, info string, sealed []byte) ([]byte, error) {
+	o, err := NewOpener(private)
+	if err != nil {
+		return nil, err
+	}
+	return o.Open(info, sealed)
+}
+
+// Opener is a private sealing key that is used often. It is safe for concurrent use.
+type Opener struct{ key hpke.PrivateKey }
+
+// NewOpener prepares a private sealing key.
+func NewOpener(private []byte) (*Opener, error) {
 	key, err := hpke.DHKEM(ecdh.X25519()).NewPrivateKey(private)
 	if err != nil {
 		return nil, fmt.Errorf("sealing key: %w", err)
 	}
+	return &Opener{key}, nil
+}
+
+// Open decrypts what [Seal] made for the key and the given info.
+func (o *Opener) Open(info string, sealed []byte) ([]byte, error) {
 	kdf, aead := suite()
-	plaintext, err := hpke.Open(key, kdf, aead, []byte(info), sealed)
+	plaintext, err := hpke.Open(o.key, kdf, aead, []byte(info), sealed)
 	if err != nil {
 		return nil, fmt.Errorf("open a sealed secret: it was sealed to another key or for another purpose, or was altered")
 	}

@@ -28,5 +28,8 @@
 // superseded credential gets no new connection, but keeps those it has: the device moves
 // to its new credential when it connects again.
 //
-// The package never returns a PSK, and never accepts what it does not know.
+// SIMs with pre-shared keys are let in by [Middleware.PSKListener] (TLS 1.2 and 1.3) and
+// [Middleware.DTLSListener], with [Middleware.PSKConfig]. Their secrets come sealed to this middleware, lie
+// sealed on disk, and are opened for the moment of a handshake. The package returns a secret
+// to nobody but callers of [Middleware.RevealPSK], and never accepts what it does not know.
 package appserver

@@ -144,6 +144,9 @@ func (m *Middleware) change(e *api.Event) {
 			}
 		}
 	}
+	if m.secrets != nil {
+		m.secrets.consider(e.Credential)
+	}
 	if err := m.journal.append(e); err != nil {
 		m.log.Error("the replica is not kept on disk any more; it works on in memory, and writing is tried again", "dir", m.dir, "error", err)
 	}
@@ -172,6 +175,9 @@ func (m *Middleware) settle() {
 		m.mu.Unlock()
 		m.log.Info("the platform's state is complete", "feed", m.current.feed, "seq", m.current.seq, "sims", len(m.current.sims))
 		m.live.cutAll(m.cutReason)
+		if m.secrets != nil {
+			m.secrets.reconcile(m.current.secrets)
+		}
 		m.rewrite()
 		m.watchers.tell(Change{})
 	}

@@ -25,7 +25,8 @@ type Options struct {
 	// process at a time.
 	Dir string
 	// SealingKey is the private key that belongs to the token's public one (see
-	// [api.GenerateSealKey]). Only [Middleware.ConfirmSecret] needs it.
+	// [api.GenerateSealKey]). Without it nothing can be done with PSKs, and nothing of them is
+	// fetched.
 	SealingKey []byte
 
 	// MaxStale is how long new handshakes are accepted after the last sign of life from
@@ -59,6 +60,7 @@ type Middleware struct {
 
 	anchors atomic.Pointer[anchors]
 	live    registry
+	secrets *fetcher // nil: there is no key to open them with
 
 	mu      sync.RWMutex // guards what follows; taken before live's
 	current *replica     // handshakes ask this one
@@ -85,6 +87,7 @@ type Status struct {
 	Seq       int64     // the last event that is applied
 	Head      int64     // the platform's last event, as of Contact
 	Connected bool      // the feed is open
+	Secrets   int       // of PSKs that are accepted, still to be fetched
 	Contact   time.Time // the last sign of life since Open; zero: none
 	// Lag is the time since Contact, or since Open if there was none.
 	Lag time.Duration
@@ -125,10 +128,18 @@ func Open(ctx context.Context, o Options) (*Middleware, error) {
 	if err := m.load(); err != nil {
 		return nil, fmt.Errorf("appserver: %w", err)
 	}
+	if err := m.startSecrets(o.SealingKey); err != nil {
+		return nil, errors.Join(fmt.Errorf("appserver: %w", err), m.journal.close(), m.lock.Close())
+	}
 	ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx))
 	m.running.Go(func() { m.follow(ctx) })
 	m.running.Go(func() { m.save(ctx) })
 	m.running.Go(func() { m.expire(ctx) })
+	if m.secrets != nil {
+		for range fetchers {
+			m.running.Go(func() { m.secrets.run(ctx) })
+		}
+	}
 	return m, nil
 }
 
@@ -175,7 +186,11 @@ func (m *Middleware) Close() error {
 	m.running.Wait()
 	m.live.cutAll(func(Fingerprint) error { return ErrClosed })
 	clear(m.sealingKey)
-	return errors.Join(m.journal.close(), m.lock.Close())
+	err := m.journal.close()
+	if m.secrets != nil {
+		err = errors.Join(err, m.secrets.vault.close())
+	}
+	return errors.Join(err, m.lock.Close())
 }
 
 // Ready waits until the replica has caught up with the platform once since Open.
@@ -198,6 +213,9 @@ func (m *Middleware) Synced() Status {
 	s := m.status
 	s.Feed, s.Seq = m.current.feed, m.current.seq
 	s.Lag = m.lag(m.clock())
+	if m.secrets != nil {
+		s.Secrets = m.secrets.missing()
+	}
 	return s
 }
 

@@ -126,6 +126,15 @@ func (r *replica) forget(now time.Time) {
 	}
 }
 
+// secrets lists the PSKs that are accepted, by the IDs of their credentials: what the vault is to hold.
+func (r *replica) secrets(yield func(id string) bool) {
+	for id, c := range r.byID {
+		if c.Type == api.PSKType && c.state.Accepted() && !yield(id) {
+			return
+		}
+	}
+}
+
 // size is the number of events that tell the whole state.
 func (r *replica) size() int { return len(r.sims) + len(r.byID) }
 

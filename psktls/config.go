@@ -39,8 +39,9 @@ type Config struct {
 	// GetKey finds the key of a client. Server only. The identity comes from a stranger: any
 	// bytes, of any length up to 64 KiB. An identity without a key is answered with
 	// [ErrUnknownIdentity], or no key and no error; every other error ends the handshake with
-	// internal_error. A client of TLS 1.3 may present several identities; at most four
-	// are looked up.
+	// internal_error. A key beside ErrUnknownIdentity stands in for the one that there is not:
+	// the handshake fails, having cost what that key costs; nobody must have its secret. A client
+	// of TLS 1.3 may present several identities; at most four are looked up.
 	GetKey func(ctx context.Context, identity []byte) (Key, error)
 
 	// Hash is the one hash that the keys are used with in TLS 1.3 (RFC 8446, 4.2.11), and so

@@ -252,11 +252,11 @@ func (d *DTLS) clientKeyExchange(body []byte) error {
 			return err
 		}
 	}
-	key, known, err := h.findKey(m.identity)
+	key, unknown, err := h.findKey(m.identity)
 	if err != nil {
 		return err
 	}
-	h.use(m.identity, key, known)
+	h.use(m.identity, key, unknown)
 	keys, err := h.keys12(shared)
 	if err != nil {
 		return err
@@ -277,7 +277,7 @@ func (d *DTLS) finished(body, raw []byte) error {
 	if !hmac.Equal(body, d.h.finished12(label)) {
 		return d.h.confess(fail(AlertDecryptError, "the peer's Finished is wrong: do both sides have the same key under this identity?"))
 	}
-	if d.h.unknown {
+	if d.h.unknown != nil {
 		return d.h.confess(nil)
 	}
 	d.h.transcript.add(raw)

@@ -21,8 +21,8 @@ type handshake struct {
 	key    Key
 	master []byte // TLS 1.2
 
-	unknown     bool // the server knows no key for the identity, and does as if
-	looksLike12 bool // the server has sent change_cipher_spec in TLS 1.3
+	unknown     error // the server knows no key for the identity, and does as if
+	looksLike12 bool  // the server has sent change_cipher_spec in TLS 1.3
 }
 
 // receive reads a message of the given type into the transcript, and returns its body.

@@ -50,7 +50,9 @@ func (k *secretKey) MasterSecret(_ context.Context, hash crypto.Hash, other []by
 	if len(other) > maxPSK {
 		return nil, fmt.Errorf("psktls: an ECDH result of %d bytes: more than %d cannot be part of a premaster secret", len(other), maxPSK)
 	}
-	return prf(hash, premaster(k.psk, other), label, seed, masterSecretLen), nil
+	secret := premaster(k.psk, other)
+	defer clear(secret)
+	return prf(hash, secret, label, seed, masterSecretLen), nil
 }
 
 // EarlySecret implements [Key].
@@ -59,6 +61,34 @@ func (k *secretKey) EarlySecret(_ context.Context, hash crypto.Hash) ([]byte, er
 		return nil, err
 	}
 	return hkdf.Extract(hash.New, k.psk, nil)
+}
+
+// SealedKey is a key that lies sealed somewhere and is opened anew for each use: open returns the
+// secret in memory of its own, which is wiped as soon as something was derived from it.
+func SealedKey(open func(context.Context) ([]byte, error)) Key { return sealedKey{open} }
+
+type sealedKey struct {
+	open func(context.Context) ([]byte, error)
+}
+
+// MasterSecret implements [Key].
+func (k sealedKey) MasterSecret(ctx context.Context, hash crypto.Hash, other []byte, label string, seed []byte) ([]byte, error) {
+	psk, err := k.open(ctx)
+	defer clear(psk)
+	if err != nil {
+		return nil, err
+	}
+	return (&secretKey{psk}).MasterSecret(ctx, hash, other, label, seed)
+}
+
+// EarlySecret implements [Key].
+func (k sealedKey) EarlySecret(ctx context.Context, hash crypto.Hash) ([]byte, error) {
+	psk, err := k.open(ctx)
+	defer clear(psk)
+	if err != nil {
+		return nil, err
+	}
+	return (&secretKey{psk}).EarlySecret(ctx, hash)
 }
 
 func (k *secretKey) check(hash crypto.Hash) error {

@@ -94,45 +94,47 @@ func (h *handshake) chooseSuite(version uint16, usable func(*suite) bool) error 
 	return fail(AlertHandshakeFailure, "the client offers no cipher suite and group that Config allows")
 }
 
-// findKey finds the key of an identity. For an identity without one, known is false and
+// findKey finds the key of an identity. For an identity without one, unknown says so and
 // the key is one that nobody has: the handshake then fails as it does with a wrong key.
-func (h *handshake) findKey(identity []byte) (key Key, known bool, err error) {
+func (h *handshake) findKey(identity []byte) (key Key, unknown, err error) {
 	key, err = h.set.GetKey(h.ctx, bytes.Clone(identity))
 	switch {
 	case err != nil && !errors.Is(err, ErrUnknownIdentity):
-		return nil, false, keyFailed("the look-up of the identity", err)
-	case err == nil && key != nil:
-		return key, true, nil
+		return nil, nil, keyFailed("the look-up of the identity", err)
+	case key != nil:
+		return key, err, nil
+	case err == nil:
+		err = ErrUnknownIdentity
 	}
 	decoy := make([]byte, 32)
 	if err := h.random(decoy); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	return SecretKey(decoy), false, nil
+	return SecretKey(decoy), err, nil
 }
 
 // use settles on an identity and its key.
-func (h *handshake) use(identity []byte, key Key, known bool) {
-	h.key, h.unknown = key, !known
+func (h *handshake) use(identity []byte, key Key, unknown error) {
+	h.key, h.unknown = key, unknown
 	h.state.Identity = bytes.Clone(identity)
 }
 
 // confess adds to a failure that the identity was unknown, for the server's own log. The
 // peer is told nothing of it, and a handshake with such an identity never succeeds.
 func (h *handshake) confess(err error) error {
-	if !h.unknown {
+	if h.unknown == nil {
 		return err
 	}
 	alert := &AlertError{Alert: AlertInternalError}
 	if err == nil {
-		alert.Err = ErrUnknownIdentity
+		alert.Err = h.unknown
 		return alert
 	}
 	if errors.As(err, &alert) {
-		return &AlertError{Alert: alert.Alert, Remote: alert.Remote, Err: fmt.Errorf("%w: %w", ErrUnknownIdentity, err)}
+		return &AlertError{Alert: alert.Alert, Remote: alert.Remote, Err: fmt.Errorf("%w: %w", h.unknown, err)}
 	}
 	if context.Cause(h.ctx) != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrUnknownIdentity, err)
+	return fmt.Errorf("%w: %w", h.unknown, err)
 }

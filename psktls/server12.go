@@ -91,10 +91,10 @@ func (h *handshake) receiveKeyExchange(key *ecdh.PrivateKey) (*pair12, error) {
 			return nil, err
 		}
 	}
-	psk, known, err := h.findKey(m.identity)
+	psk, unknown, err := h.findKey(m.identity)
 	if err != nil {
 		return nil, err
 	}
-	h.use(m.identity, psk, known)
+	h.use(m.identity, psk, unknown)
 	return h.keys12(shared)
 }

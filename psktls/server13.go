@@ -178,20 +178,20 @@ func (h *handshake) askAgain(group tls.CurveID, first []byte) ([]byte, error) {
 func (h *handshake) choosePSK(raw []byte) (s *schedule, chosen int, err error) {
 	identities := h.hello.identities
 	var key Key
-	var known bool
+	var unknown error
 	for i, id := range identities[:min(len(identities), maxIdentities)] {
-		k, ok, err := h.findKey(id.identity)
+		k, stranger, err := h.findKey(id.identity)
 		if err != nil {
 			return nil, 0, err
 		}
-		if i == 0 || ok {
-			key, known, chosen = k, ok, i
+		if i == 0 || stranger == nil {
+			key, unknown, chosen = k, stranger, i
 		}
-		if ok {
+		if stranger == nil {
 			break
 		}
 	}
-	h.use(identities[chosen].identity, key, known)
+	h.use(identities[chosen].identity, key, unknown)
 	if s, err = h.earlySecret(key); err != nil {
 		return nil, 0, err
 	}

@@ -4,6 +4,7 @@ package platformtest
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
@@ -35,6 +36,7 @@ type Platform struct {
 	sealed    map[string][]byte
 	tamper    func(seq int64, line []byte) (out []byte, end bool)
 	offline   bool
+	withheld  bool
 	heartbeat time.Duration
 	changed   chan struct{} // closed at every change
 	feeds     int
@@ -225,7 +227,11 @@ func (p *Platform) send(w http.ResponseWriter, seq int64, line api.FeedLine) boo
 func (p *Platform) serveSecret(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	sealed, ok := p.sealed[r.PathValue("id")]
+	withheld := p.withheld
 	p.mu.Unlock()
+	if withheld {
+		panic(http.ErrAbortHandler)
+	}
 	if !ok {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusNotFound)
@@ -284,6 +290,30 @@ func (p *Platform) PSK(iccid, id string, sealed []byte, proof *api.Confirmation)
 		p.append(api.Event{Credential: c})
 	})
 }
+
+// PSK is a pre-shared key of a SIM.
+type PSK struct {
+	Credential, Identity string
+	Secret               []byte
+}
+
+// ProvisionPSK gives a SIM a new secret, sealed to the given key.
+func (p *Platform) ProvisionPSK(t testing.TB, iccid string, sealTo []byte) PSK {
+	t.Helper()
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	k := PSK{Credential: "cred-" + rand.Text(), Secret: secret}
+	sealed, err := api.Seal(sealTo, k.Credential, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.PSK(iccid, k.Credential, sealed, nil)
+	k.Identity = "psk-" + k.Credential
+	return k
+}
+
+// Withhold has the platform not answer for secrets, or ends that.
+func (p *Platform) Withhold(withheld bool) { p.configure(func() { p.withheld = withheld }) }
 
 // SetCredential changes the state of a credential. A revoked one enters the CRL.
 func (p *Platform) SetCredential(id string, state api.CredentialState) {
