@@ -2,13 +2,12 @@ package psktls
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/tls"
 	"slices"
 )
 
 // asClient does the handshake from the client's side, up to where the versions part.
-func (h *handshake) asClient() error {
+func (h *handshake) asClient() (err error) {
 	h.key = h.set.Key
 	h.state.Identity = bytes.Clone(h.set.Identity)
 	h.state.ServerName = h.set.ServerName
@@ -18,6 +17,7 @@ func (h *handshake) asClient() error {
 	}
 
 	offer := &offer{handshake: h}
+	defer offer.forget(&err)
 	if err := offer.send(); err != nil {
 		return err
 	}
@@ -34,13 +34,14 @@ func (h *handshake) asClient() error {
 // offer is what a client proposes, and what it must keep to make good on it.
 type offer struct {
 	*handshake
-	early *schedule                        // nil without TLS 1.3
-	keys  map[tls.CurveID]*ecdh.PrivateKey // for the key shares sent
+	early     *schedule    // nil without TLS 1.3
+	group     tls.CurveID  // of the key share sent
+	ephemeral EphemeralKey // behind it, nil if none was sent
 }
 
 // send composes the first ClientHello.
 func (o *offer) send() error {
-	m := &clientHello{version: VersionTLS12, compression: []byte{0}, serverName: o.set.ServerName, alpn: o.set.NextProtos}
+	m := &clientHello{version: VersionTLS12, compression: []byte{0}, serverName: o.set.hostName(), alpn: o.set.NextProtos}
 	if err := o.random(m.random[:]); err != nil {
 		return err
 	}
@@ -71,14 +72,21 @@ func (o *offer) send() error {
 
 // compose13 adds what TLS 1.3 needs, all but the binder.
 func (o *offer) compose13(m *clientHello) (err error) {
+	if len(m.curves) > 0 {
+		if err := o.share(m, o.set.curves[0]); err != nil {
+			return err
+		}
+	}
+	if o.set.Certificates != nil {
+		m.schemes = offeredSchemes()
+		o.early, err = noPSK(o.set.hash)
+		return internal(err)
+	}
 	if o.early, err = o.earlySecret(o.key); err != nil {
 		return err
 	}
 	if len(m.curves) > 0 {
 		m.modes = append(m.modes, modePSKDHE)
-		if err := o.share(m, o.set.curves[0]); err != nil {
-			return err
-		}
 	}
 	if o.set.AllowPSKOnly {
 		m.modes = append(m.modes, modePSK)
@@ -91,13 +99,30 @@ func (o *offer) compose13(m *clientHello) (err error) {
 
 // share puts a fresh key share into the hello, in place of any other.
 func (o *offer) share(m *clientHello, group tls.CurveID) error {
-	key, err := ephemeral(group, o.set.rand)
-	if err != nil {
-		return fail(AlertInternalError, "%w", err)
+	if o.ephemeral != nil {
+		if err := o.ephemeral.Close(); err != nil {
+			return keyFailed("the ephemeral key", err)
+		}
+		o.ephemeral = nil
 	}
-	o.keys = map[tls.CurveID]*ecdh.PrivateKey{group: key}
-	m.hasShares, m.shares = true, []keyShare{{group, key.PublicKey().Bytes()}}
+	key, err := o.ephemeralKey(group)
+	if err != nil {
+		return err
+	}
+	o.group, o.ephemeral = group, key
+	m.hasShares, m.shares = true, []keyShare{{group, key.Public()}}
 	return nil
+}
+
+// forget ends the use of the ephemeral key. Its failure is one of the handshake, unless that has
+// one already.
+func (o *offer) forget(err *error) {
+	if o.ephemeral == nil {
+		return
+	}
+	if e := o.ephemeral.Close(); e != nil && *err == nil {
+		*err = keyFailed("the ephemeral key", e)
+	}
 }
 
 // sendHello computes the binder, if there is one, and sends the hello.

@@ -32,10 +32,20 @@ func (h *handshake) client13(o *offer, raw []byte) error {
 	if err != nil {
 		return err
 	}
+	if len(h.hello.sessionID) > 0 {
+		if err := h.sendRaw(recordChangeCipherSpec, []byte{1}); err != nil {
+			return err
+		}
+	}
+	h.changeOut(keys.client) // alerts too are protected from here on (RFC 8446, A.1)
 	if err := h.changeIn(keys.server); err != nil {
 		return err
 	}
 	if err := h.clientExtensions(); err != nil {
+		return err
+	}
+	request, err := h.authenticateServer()
+	if err != nil {
 		return err
 	}
 	if err := h.receiveFinished(keys.serverFinished(&h.transcript)); err != nil {
@@ -48,12 +58,11 @@ func (h *handshake) client13(o *offer, raw []byte) error {
 	if err := h.changeIn(app.server); err != nil {
 		return err
 	}
-	if len(h.hello.sessionID) > 0 {
-		if err := h.sendRaw(recordChangeCipherSpec, []byte{1}); err != nil {
+	if request != nil {
+		if err := h.presentCertificate(request); err != nil {
 			return err
 		}
 	}
-	h.changeOut(keys.client)
 	if err := h.send(finished{keys.clientFinished(&h.transcript)}); err != nil {
 		return err
 	}
@@ -78,7 +87,7 @@ func (o *offer) retry(raw []byte) error {
 	next.cookie = bytes.Clone(m.cookie)
 	if m.share != nil {
 		group := m.share.group
-		if !slices.Contains(o.hello.curves, uint16(group)) || o.keys[group] != nil {
+		if !slices.Contains(o.hello.curves, uint16(group)) || o.group == group {
 			return fail(AlertIllegalParameter, "HelloRetryRequest asks for group %v, which was not offered, or sent at once", group)
 		}
 		if err := o.share(&next, group); err != nil {
@@ -103,26 +112,20 @@ func (o *offer) accept() (*schedule, error) {
 	switch {
 	case !bytes.Equal(m.sessionID, o.hello.sessionID):
 		return nil, fail(AlertIllegalParameter, "ServerHello: another session id")
-	case m.psk == nil:
+	case m.psk == nil && o.set.Certificates == nil:
 		return nil, fail(AlertHandshakeFailure, "the server does not take the pre-shared key: does it know the identity?")
-	case int(*m.psk) >= len(o.hello.identities):
+	case m.psk != nil && int(*m.psk) >= len(o.hello.identities):
 		return nil, fail(AlertIllegalParameter, "the server chooses PSK %d, which was not offered", *m.psk)
 	case m.share == nil && !o.set.AllowPSKOnly:
 		return nil, fail(AlertMissingExtension, "the server does without an ephemeral key exchange, which Config.AllowPSKOnly does not allow")
 	}
-	var shared []byte
-	if m.share != nil {
-		key := o.keys[m.share.group]
-		if key == nil {
-			return nil, fail(AlertIllegalParameter, "the server chooses group %v, for which no share was sent", m.share.group)
-		}
-		var err error
-		if shared, err = agree(key, m.share.data); err != nil {
-			return nil, err
-		}
-		o.state.Curve = m.share.group
+	if m.share == nil {
+		return o.early, internal(o.early.advance())
 	}
-	return o.early, internal(o.early.advance(shared))
+	if o.ephemeral == nil || m.share.group != o.group {
+		return nil, fail(AlertIllegalParameter, "the server chooses group %v, for which no share was sent", m.share.group)
+	}
+	return o.early, o.agree(o.early, o.ephemeral, o.group, m.share.data)
 }
 
 // clientExtensions reads EncryptedExtensions.

@@ -17,6 +17,7 @@ type clientHello struct {
 
 	serverName     string
 	curves         []uint16
+	schemes        []uint16 // signature_algorithms; written only, as no server of ours signs
 	alpn           []string
 	extendedMaster bool
 	renegotiation  bool
@@ -74,6 +75,9 @@ func (m *clientHello) appendExtensions(b *cryptobyte.Builder) {
 		if m.extendedMaster { // TLS 1.2 is offered
 			addExtension(b, extPointFormats, func(b *cryptobyte.Builder) { addVector8(b, []byte{0}) })
 		}
+	}
+	if len(m.schemes) > 0 {
+		addSchemes(b, m.schemes)
 	}
 	if len(m.alpn) > 0 {
 		addProtocols(b, m.alpn...)

@@ -73,9 +73,19 @@ type Config struct {
 	// refuses a client that offers only others.
 	NextProtos []string
 
-	// ServerName is the host name that a client asks for (RFC 6066, 3), if not empty. It
-	// is not checked against anything: who has the key is the server.
+	// ServerName is the host name that a client asks for (RFC 6066, 3), if not empty. With a
+	// pre-shared key it is not checked against anything: who has the key is the server. With
+	// Certificates it is what the server's certificate must be for, and may be an IP address, which
+	// is checked and not sent.
 	ServerName string
+
+	// Certificates, if set, authenticate both sides in place of a pre-shared key: Identity and Key
+	// are empty then. Client and TLS 1.3 only.
+	Certificates *Certificates
+
+	// KeyExchange makes the ephemeral keys of TLS 1.3, and only those: with it, no other version is
+	// spoken. nil means keys in memory. Curves must be groups that it knows.
+	KeyExchange KeyExchange
 
 	// KeyLogWriter, for debugging, receives each session's secrets in NSS format, which lets Wireshark
 	// and whoever reads it decrypt everything. Writes are not synchronised between connections.
@@ -96,6 +106,7 @@ type settings struct {
 	curves   []tls.CurveID
 	min, max uint16
 	rand     io.Reader
+	exchange KeyExchange
 }
 
 // allows says whether a version may be spoken.
@@ -110,8 +121,10 @@ func (c *Config) settle(client bool) (*settings, error) {
 	if s.hash == 0 {
 		s.hash = crypto.SHA256
 	}
-	if s.min == 0 {
+	if s.min == 0 && c.Certificates == nil && c.KeyExchange == nil {
 		s.min = VersionTLS12
+	} else if s.min == 0 {
+		s.min = VersionTLS13
 	}
 	if s.max == 0 {
 		s.max = VersionTLS13
@@ -122,15 +135,24 @@ func (c *Config) settle(client bool) (*settings, error) {
 	if s.curves == nil {
 		s.curves = defaultCurves
 	}
+	if s.exchange = c.KeyExchange; s.exchange == nil {
+		s.exchange = memoryExchange{s}
+	}
+	if err := s.checkCertificates(client); err != nil {
+		return nil, err
+	}
+	psk := client && c.Certificates == nil
 	switch {
-	case client && (len(c.Identity) == 0 || len(c.Identity) > MaxIdentity):
+	case psk && (len(c.Identity) == 0 || len(c.Identity) > MaxIdentity):
 		return nil, fmt.Errorf("%w: Identity has %d bytes: a client needs one of 1 to %d", ErrConfig, len(c.Identity), MaxIdentity)
-	case client && c.Key == nil:
+	case psk && c.Key == nil:
 		return nil, fmt.Errorf("%w: a client needs a Key", ErrConfig)
 	case !client && c.GetKey == nil:
 		return nil, fmt.Errorf("%w: a server needs GetKey", ErrConfig)
 	case s.hash != crypto.SHA256 && s.hash != crypto.SHA384:
 		return nil, fmt.Errorf("%w: Hash %v: SHA256 and SHA384 are possible", ErrConfig, c.Hash)
+	case s.KeyExchange != nil && s.min < VersionTLS13:
+		return nil, fmt.Errorf("%w: MinVersion: KeyExchange serves TLS 1.3 only", ErrConfig)
 	case s.min < VersionTLS12 || s.max > VersionTLS13 || s.min > s.max:
 		return nil, fmt.Errorf("%w: versions %#x to %#x: only TLS 1.2 and 1.3 are spoken", ErrConfig, s.min, s.max)
 	case len(c.ServerName) > 255:

@@ -1,5 +1,6 @@
-// Package psktls is TLS 1.2 and TLS 1.3 authenticated by a pre-shared key that never
-// leaves its keeper.
+// Package psktls is TLS 1.2 and TLS 1.3 whose keys never leave their keeper: authenticated by a
+// pre-shared key, and, for a client of TLS 1.3 whose key exchange is its keeper's business
+// too, by certificates.
 //
 // [Client] and [Server] lay TLS over a [net.Conn]; the [Conn] they return is a net.Conn
 // in turn. What both sides share is a [Key] under a name, the identity. A Key does two
@@ -20,8 +21,20 @@
 // suites of TLS 1.2 and connection ids (RFC 9146) in package psktls/dtls, whose engine is [DTLS].
 //
 // It never speaks anything below TLS 1.2, never compresses, renegotiates, resumes or
-// sends data before the handshake is complete (0-RTT), and knows no certificates: those
-// are the business of crypto/tls.
+// sends data before the handshake is complete (0-RTT).
+//
+// # Ephemeral keys, and certificates
+//
+// crypto/tls can have a key sign that is elsewhere, but it makes its ephemeral keys itself, in
+// memory. Here they are behind an interface in TLS 1.3: a [KeyExchange] makes an [EphemeralKey],
+// which derives the handshake secret and shows neither private key nor shared secret. What it
+// gives opens this one session. Without [Config.KeyExchange] the keys are in memory, and the
+// handshake goes the same way.
+//
+// So that this serves clients without a PSK, [Config.Certificates] puts certificates in its
+// place (RFC 8446, 4.4): the server's is verified, the client's is signed for by any
+// crypto.Signer. It is for clients of TLS 1.3 only. Where the ephemeral key may be in memory,
+// use crypto/tls.
 //
 // # What a key gives away
 //

@@ -318,7 +318,7 @@ func (d *DTLS) alert(r dtlsRecord) error {
 	case alert == AlertCloseNotify && d.Complete():
 		return io.EOF
 	case alert == AlertCloseNotify || level == alertLevelFatal:
-		return &AlertError{Alert: alert, Remote: true}
+		return remote(alert, advicePSK)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ const (
 	extServerName           uint16 = 0      // RFC 6066
 	extSupportedGroups      uint16 = 10     // RFC 8422, 8446
 	extPointFormats         uint16 = 11     // RFC 8422
+	extSignatureAlgorithms  uint16 = 13     // RFC 8446
 	extALPN                 uint16 = 16     // RFC 7301
 	extExtendedMasterSecret uint16 = 23     // RFC 7627
 	extPreSharedKey         uint16 = 41     // RFC 8446
@@ -51,6 +52,11 @@ func readExtensions(s *cryptobyte.String, read func(number uint16, data *cryptob
 	if !s.ReadUint16LengthPrefixed(&list) || !s.Empty() {
 		return errMalformed
 	}
+	return readExtensionList(list, read)
+}
+
+// readExtensionList is readExtensions for a list without its length.
+func readExtensionList(list cryptobyte.String, read func(number uint16, data *cryptobyte.String, last bool) (ok, known bool)) error {
 	var seen numbers
 	for !list.Empty() {
 		var number uint16
@@ -151,6 +157,17 @@ func addProtocols(b *cryptobyte.Builder, protocols ...string) {
 		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 			for _, p := range protocols {
 				addVector8(b, []byte(p))
+			}
+		})
+	})
+}
+
+// addSchemes writes signature_algorithms (RFC 8446, 4.2.3).
+func addSchemes(b *cryptobyte.Builder, schemes []uint16) {
+	addExtension(b, extSignatureAlgorithms, func(b *cryptobyte.Builder) {
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+			for _, s := range schemes {
+				b.AddUint16(s)
 			}
 		})
 	})

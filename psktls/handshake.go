@@ -164,6 +164,8 @@ func (m *clientHello) offers(number uint16) bool {
 		return len(m.curves) > 0
 	case extPointFormats:
 		return len(m.curves) > 0 && m.extendedMaster
+	case extSignatureAlgorithms:
+		return len(m.schemes) > 0
 	case extALPN:
 		return len(m.alpn) > 0
 	case extExtendedMasterSecret:

@@ -63,7 +63,7 @@ func (c *Conn) takeAlert(content []byte) error {
 	level, alert := content[0], Alert(content[1])
 	switch {
 	case alert == AlertCloseNotify && !c.handshaken.Load():
-		return &AlertError{Alert: alert, Remote: true}
+		return remote(alert, c.advice())
 	case alert == AlertCloseNotify:
 		return io.EOF
 	case alert == AlertUserCanceled: // close_notify follows (RFC 8446, 6.1)
@@ -71,7 +71,15 @@ func (c *Conn) takeAlert(content []byte) error {
 	case level == alertLevelWarning && c.in.version != VersionTLS13:
 		return c.idled()
 	}
-	return &AlertError{Alert: alert, Remote: true}
+	return remote(alert, c.advice())
+}
+
+// advice is what alerts mean on this connection.
+func (c *Conn) advice() map[Alert]string {
+	if c.config.Certificates != nil {
+		return adviceCertificates
+	}
+	return advicePSK
 }
 
 // completeMessage says whether in.hand begins with a whole handshake message, or one

@@ -35,7 +35,7 @@ func (h *handshake) handshakeKeys(s *schedule) (*pair, error) {
 // applicationKeys are the keys after the server's Finished. The schedule goes to its master
 // stage.
 func (h *handshake) applicationKeys(s *schedule) (*pair, error) {
-	if err := s.advance(nil); err != nil {
+	if err := s.advance(); err != nil {
 		return nil, internal(err)
 	}
 	p, err := h.trafficKeys(s, "c ap traffic", "s ap traffic", "CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0")

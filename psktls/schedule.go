@@ -16,13 +16,20 @@ type schedule struct {
 // newSchedule begins with the early secret, which the Key has computed.
 func newSchedule(h crypto.Hash, early []byte) *schedule { return &schedule{h, early} }
 
-// advance goes to the next stage, with an ECDH result, or with nil where zeros stand for it.
-func (s *schedule) advance(input []byte) error {
-	if input == nil {
-		input = make([]byte, s.hash.Size())
-	}
-	secret, err := hkdf.Extract(s.hash.New, input, s.derive("derived", s.empty()))
-	s.secret = secret
+// noPSK is the schedule without a pre-shared key: its early secret is HKDF-Extract(0, 0), which
+// everybody knows.
+func noPSK(h crypto.Hash) (*schedule, error) {
+	early, err := hkdf.Extract(h.New, make([]byte, h.Size()), nil)
+	return newSchedule(h, early), err
+}
+
+// salt is what the next stage is extracted with.
+func (s *schedule) salt() []byte { return s.derive("derived", s.empty()) }
+
+// advance goes to the next stage where zeros stand for an input. With an ephemeral key it
+// is handshake.agree that does.
+func (s *schedule) advance() (err error) {
+	s.secret, err = hkdf.Extract(s.hash.New, make([]byte, s.hash.Size()), s.salt())
 	return err
 }
 

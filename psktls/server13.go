@@ -2,7 +2,6 @@ package psktls
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/hmac"
 	"crypto/tls"
 	"slices"
@@ -45,12 +44,8 @@ func (h *handshake) server13(raw []byte) error {
 		h.transcript.start(h.suite.hash)
 	}
 	h.transcript.add(raw)
-	shared, err := h.sendServerHello13(group, chosen)
-	if err != nil {
+	if err := h.sendServerHello13(s, group, chosen); err != nil {
 		return err
-	}
-	if err := s.advance(shared); err != nil {
-		return internal(err)
 	}
 	return h.finish13(s)
 }
@@ -205,28 +200,36 @@ func (h *handshake) choosePSK(raw []byte) (s *schedule, chosen int, err error) {
 	return s, chosen, nil
 }
 
-// sendServerHello13 sends ServerHello and returns the ECDH result, nil for psk_ke.
-func (h *handshake) sendServerHello13(group tls.CurveID, chosen int) (shared []byte, err error) {
+// sendServerHello13 brings the schedule to its handshake stage and sends ServerHello. Group 0 means
+// psk_ke.
+func (h *handshake) sendServerHello13(s *schedule, group tls.CurveID, chosen int) error {
 	psk := uint16(chosen)
 	m := &serverHello{version: VersionTLS12, sessionID: h.hello.sessionID, suite: h.suite.id, selected: VersionTLS13, psk: &psk}
 	if err := h.random(m.random[:]); err != nil {
-		return nil, err
+		return err
 	}
-	if group != 0 {
-		var key *ecdh.PrivateKey
-		if key, err = ephemeral(group, h.set.rand); err != nil {
-			return nil, internal(err)
+	if group == 0 {
+		if err := s.advance(); err != nil {
+			return internal(err)
 		}
-		if shared, err = agree(key, h.hello.share(group)); err != nil {
-			return nil, err
+	} else {
+		key, err := h.ephemeralKey(group)
+		if err != nil {
+			return err
 		}
-		m.share = &keyShare{group, key.PublicKey().Bytes()}
-		h.state.Curve = group
+		m.share = &keyShare{group, key.Public()}
+		err = h.agree(s, key, group, h.hello.share(group))
+		if closed := key.Close(); closed != nil && err == nil {
+			err = keyFailed("the ephemeral key", closed)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if err := h.send(m); err != nil {
-		return nil, err
+		return err
 	}
-	return shared, h.compatibility()
+	return h.compatibility()
 }
 
 // compatibility sends change_cipher_spec, once, to a client that wants to look like TLS 1.2

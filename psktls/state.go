@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 )
@@ -15,10 +16,13 @@ type ConnectionState struct {
 	CipherSuite          uint16      // see CipherSuiteName
 	Curve                tls.CurveID // of the ephemeral exchange; 0 means that there is no forward secrecy
 	Identity             []byte      // of the client, proven by its key
-	ServerName           string      // that the client asked for
+	ServerName           string      // that the client asked for, or that the server's certificate is for
 	NegotiatedProtocol   string      // ALPN; empty if none
 	ExtendedMasterSecret bool        // RFC 7627; always in TLS 1.3
 	ConnectionIDs        bool        // RFC 9146, DTLS only: agreed on, in one direction at least
+
+	// PeerCertificates are the server's, verified, its own first. nil with a pre-shared key.
+	PeerCertificates []*x509.Certificate
 
 	export func(label string, context []byte, n int) ([]byte, error)
 }

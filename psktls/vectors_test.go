@@ -3,6 +3,7 @@ package psktls
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdh"
 	"encoding/hex"
 	"strings"
 	"testing"
@@ -61,10 +62,19 @@ func TestKeyScheduleOfRFC8448(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s, err := noPSK(crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(t, "early secret without a PSK", s.secret, hex.EncodeToString(early))
 	is(t, "early secret", early, "33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a")
-	s := newSchedule(crypto.SHA256, early)
-	is(t, "derived", s.derive("derived", s.empty()), "6f2615a108c702c5678f54fc9dbab69716c076189c48250cebeac3576c3611ba")
-	if err := s.advance(unhex("8bd4054fb55b9d63fdfbacf9f04b9f0d35e6d63f537563efd46272900f89492d")); err != nil {
+	is(t, "derived", s.salt(), "6f2615a108c702c5678f54fc9dbab69716c076189c48250cebeac3576c3611ba")
+	key, err := ecdh.X25519().NewPrivateKey(unhex("49af42ba7f7994852d713ef2784bcbcaa7911de26adc5642cb634540e7ea5005"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.secret, err = memoryKey{key}.HandshakeSecret(t.Context(), crypto.SHA256, s.salt(), unhex("c9828876112095fe66762bdbf7c672e156d6cc253b833df1dd69b1b04e751f0f"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	is(t, "handshake secret", s.secret, "1dc826e93606aa6fdc0aadc12f741b01046aa6b99f691ed221a9f0ca043fbeac")
@@ -74,7 +84,7 @@ func TestKeyScheduleOfRFC8448(t *testing.T) {
 	is(t, "server's traffic secret", server, "b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38")
 	is(t, "server's key", expandLabel(crypto.SHA256, server, "key", nil, 16), "3fce516009c21727d0f2e4e86ee403bc")
 	is(t, "server's iv", expandLabel(crypto.SHA256, server, "iv", nil, 12), "5d313eb2671276ee13000b30")
-	if err := s.advance(nil); err != nil {
+	if err := s.advance(); err != nil {
 		t.Fatal(err)
 	}
 	is(t, "master secret", s.secret, "18df06843d13a08bf2a449844c5f8a478001bc4d4c627984d5a41da8d0402919")
