@@ -35,6 +35,7 @@ type Keeper struct {
 	mu      sync.Mutex
 	sim     *Device       // nil while it is away
 	away    error         // why, while it is
+	told    bool          // that it is away
 	changed chan struct{} // closed when the two above change
 }
 
@@ -102,17 +103,26 @@ func (k *Keeper) arrive(sim *Device) {
 	default:
 	}
 	k.set(sim, nil)
+	k.mu.Lock()
+	k.told = false
+	k.mu.Unlock()
 	k.log.Info("the SIM is here", "iccid", sim.ICCID())
 }
 
-// leave notes why there is no SIM, and tells of each reason once.
+// leave notes why there is no SIM. That it is away is told once, until it is back; other reasons
+// that show meanwhile are for those who look closer.
 func (k *Keeper) leave(ctx context.Context, why error) {
 	k.mu.Lock()
-	told := k.sim == nil && k.away != nil && k.away.Error() == why.Error()
+	told, before := k.told, k.away
+	k.told = true
 	k.mu.Unlock()
 	k.set(nil, why)
-	if !told && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+	case !told:
 		k.log.Warn("the SIM is away; it is used again as soon as it is back", "error", why)
+	case before == nil || before.Error() != why.Error():
+		k.log.Info("the SIM is still away", "error", why)
 	}
 }
 

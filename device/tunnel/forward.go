@@ -8,48 +8,61 @@ import (
 	"strings"
 )
 
-// Forward is one way through a tunnel: what connects to Local is connected to Remote.
+// The networks of a [Forward].
+const (
+	TCP = "tcp" // into TLS
+	UDP = "udp" // into DTLS
+)
+
+// Forward is one way through a tunnel: what reaches Local is passed on to Remote.
 type Forward struct {
-	Local  string // HOST:PORT to listen on; port 0 is any that is free
-	Remote string // HOST:PORT of the server; HOST is also the name that its certificate must have
+	Network string // TCP or UDP; "" is TCP
+	Local   string // HOST:PORT to listen on; port 0 is any that is free
+	Remote  string // HOST:PORT of the server; HOST is also the name or address that its certificate must have
 }
 
-func (f Forward) String() string { return f.Local + "=" + f.Remote }
+// String is what [ParseForward] reads.
+func (f Forward) String() string { return f.network() + ":" + f.Local + "=" + f.Remote }
 
-// ParseForwards reads LOCAL=REMOTE[,LOCAL=REMOTE...]. LOCAL is HOST:PORT, or PORT alone, which
-// listens on 127.0.0.1; REMOTE is HOST:PORT.
-func ParseForwards(s string) ([]Forward, error) {
-	var all []Forward
-	taken := map[string]bool{}
-	for part := range strings.SplitSeq(s, ",") {
-		f, err := parseForward(strings.TrimSpace(part))
-		if err != nil {
-			return nil, fmt.Errorf("forward %q: %w", part, err)
-		}
-		if taken[f.Local] && !strings.HasSuffix(f.Local, ":0") {
-			return nil, fmt.Errorf("forward %q: %s is forwarded already", part, f.Local)
-		}
-		taken[f.Local] = true
-		all = append(all, f)
+func (f Forward) network() string {
+	if f.Network == "" {
+		return TCP
 	}
-	return all, nil
+	return f.Network
+}
+
+// ParseForward reads [tcp:|udp:]LOCAL=REMOTE. LOCAL is HOST:PORT, or PORT alone, which
+// listens on 127.0.0.1; REMOTE is HOST:PORT.
+func ParseForward(s string) (Forward, error) {
+	f, err := parseForward(strings.TrimSpace(s))
+	if err != nil {
+		return Forward{}, fmt.Errorf("forward %q: %w", s, err)
+	}
+	return f, nil
 }
 
 func parseForward(s string) (Forward, error) {
-	local, remote, found := strings.Cut(s, "=")
-	if !found {
-		return Forward{}, errors.New("want LOCAL=REMOTE, for example 1883=broker.example:8883")
+	f := Forward{Network: TCP}
+	for _, network := range []string{TCP, UDP} {
+		if rest, found := strings.CutPrefix(s, network+":"); found {
+			f.Network, s = network, rest
+			break
+		}
 	}
-	if _, err := strconv.ParseUint(local, 10, 16); err == nil {
-		local = net.JoinHostPort("127.0.0.1", local)
+	var found bool
+	if f.Local, f.Remote, found = strings.Cut(s, "="); !found {
+		return Forward{}, errors.New("want [tcp:|udp:]LOCAL=REMOTE, for example tcp:127.0.0.1:1883=broker.example:8883")
 	}
-	if err := checkAddress(local, 0); err != nil {
-		return Forward{}, fmt.Errorf("LOCAL %q: %w", local, err)
+	if _, err := strconv.ParseUint(f.Local, 10, 16); err == nil {
+		f.Local = net.JoinHostPort("127.0.0.1", f.Local)
 	}
-	if err := checkAddress(remote, 1); err != nil {
-		return Forward{}, fmt.Errorf("REMOTE %q: %w", remote, err)
+	if err := checkAddress(f.Local, 0); err != nil {
+		return Forward{}, fmt.Errorf("LOCAL %q: %w", f.Local, err)
 	}
-	return Forward{Local: local, Remote: remote}, nil
+	if err := checkAddress(f.Remote, 1); err != nil {
+		return Forward{}, fmt.Errorf("REMOTE %q: %w", f.Remote, err)
+	}
+	return f, nil
 }
 
 // checkAddress wants a host in an address: one without would listen to everybody, which is to
@@ -66,4 +79,24 @@ func checkAddress(address string, lowest uint64) error {
 		return fmt.Errorf("port %q: want %d to 65535", port, lowest)
 	}
 	return nil
+}
+
+// ErrPublic says that others than the programs on this machine could reach a local port.
+var ErrPublic = errors.New("whoever reaches this port speaks as the SIM, and it can be reached from other machines")
+
+// local is the address that a forward is to listen on, as "HOST:PORT" without a name. Unless
+// public, it is refused if it is not on loopback.
+func (f Forward) local(public bool) (string, error) {
+	host, port, err := net.SplitHostPort(f.Local)
+	if err != nil {
+		return "", err
+	}
+	ip, err := net.ResolveIPAddr("ip", host)
+	if err != nil {
+		return "", err
+	}
+	if !ip.IP.IsLoopback() && !public {
+		return "", ErrPublic
+	}
+	return net.JoinHostPort(ip.String(), port), nil
 }

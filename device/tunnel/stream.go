@@ -4,34 +4,24 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// stream is a connection of which either direction can end alone.
-type stream interface {
-	net.Conn
-	CloseWrite() error
-}
-
 // streams carries TCP connections into TLS.
 type streams struct {
-	Options
-	forward Forward
-	local   *net.TCPListener
-	slots   chan struct{} // holds one entry for each connection that stands
-	log     *slog.Logger
+	way
+	local *net.TCPListener
 }
 
-func listenStreams(f Forward, o Options, slots chan struct{}) (*streams, error) {
-	l, err := net.Listen("tcp", f.Local)
+func listenStreams(w way, address string) (*streams, error) {
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return &streams{Options: o, forward: f, local: l.(*net.TCPListener), slots: slots, log: o.Log.With("forward", f.String())}, nil
+	return &streams{w, l.(*net.TCPListener)}, nil
 }
 
 func (s *streams) addr() net.Addr { return s.local.Addr() }
@@ -66,7 +56,7 @@ func (s *streams) serve(ctx context.Context) {
 				s.carry(ctx, living, client)
 			})
 		default:
-			s.refuse(client, errors.New("too many connections stand already"))
+			s.refuse(client, errTooMany)
 		}
 	}
 	ended := make(chan struct{})
@@ -83,12 +73,14 @@ func (s *streams) serve(ctx context.Context) {
 	}
 }
 
+var errTooMany = errors.New("too many connections stand already")
+
 // carry takes one client to the server. A connection is made only before starting ends, and cut
 // when living does.
 func (s *streams) carry(starting, living context.Context, client *net.TCPConn) {
 	defer client.Close()
 	bounded, cancel := context.WithTimeout(starting, s.Patience)
-	server, err := s.connect(bounded)
+	server, err := connect(bounded, &s.way, s.streamWithCertificate, s.streamWithPSK)
 	cancel()
 	if err != nil {
 		s.refuse(client, err)
@@ -104,37 +96,65 @@ func (s *streams) carry(starting, living context.Context, client *net.TCPConn) {
 	})
 	defer stop()
 	err = join(client, server)
-	level := slog.LevelDebug
-	if err != nil && living.Err() == nil {
-		level = slog.LevelInfo
+	if living.Err() != nil {
+		err = nil // it was cut, which has been said
 	}
-	s.log.Log(living, level, "connection ended", "client", client.RemoteAddr(), "after", time.Since(began).Round(time.Millisecond), "error", err)
+	if err != nil {
+		err = s.judge(err) // in TLS 1.3 the server's no comes after the handshake
+	}
+	s.ended(connectionEnded, err, "client", client.RemoteAddr(), "after", time.Since(began).Round(time.Millisecond))
 }
 
 // refuse ends a client's connection at once, in a way that it cannot take for a proper end.
 func (s *streams) refuse(client *net.TCPConn, why error) {
-	s.log.Warn("connection refused", "client", client.RemoteAddr(), "error", why)
+	s.ended(connectionRefused, why, "client", client.RemoteAddr())
 	_ = client.SetLinger(0) // RST
 	_ = client.Close()
 }
 
+// verdictTime is how long a server that takes nothing more may take to say why.
+const verdictTime = time.Second
+
 // join copies both ways until both have ended. The end of one way is passed on, and the
 // other goes on.
 func join(client *net.TCPConn, server stream) error {
-	ways := make(chan error, 2)
-	go func() { ways <- pass(server, client) }()
-	go func() { ways <- pass(client, server) }()
-	err := <-ways
-	if err != nil {
-		// Half of a connection that broke is of no use, and the client must not take what it
-		// got for all there was.
-		_ = client.SetLinger(0) // RST
-		client.Close()
-		server.Close()
-		<-ways
-		return err
+	up, down := make(chan error, 1), make(chan error, 1)
+	go func() { up <- pass(server, client) }()
+	go func() { down <- pass(client, server) }()
+	var err error
+	select {
+	case err = <-up:
+		if err != nil {
+			// A server that refuses the SIM tells whoever reads; the writer sees a broken line.
+			_ = server.SetReadDeadline(time.Now().Add(verdictTime))
+			if said := <-down; refuses(said) {
+				err = said
+			}
+			cut(client, server)
+			return err
+		}
+		if err = <-down; err != nil {
+			cut(client, server)
+		}
+	case err = <-down:
+		if err != nil {
+			cut(client, server)
+			<-up
+			return err
+		}
+		if err = <-up; err != nil {
+			cut(client, server)
+		}
 	}
-	return <-ways
+	return err
+}
+
+// cut ends what broke. Half of a connection is of no use, and the client must not take what it
+// got for all there was.
+func cut(client *net.TCPConn, server stream) {
+	_ = client.SetLinger(0) // RST
+	client.Close()
+	server.Close()
 }
 
 func pass(to, from stream) error {

@@ -59,7 +59,7 @@ func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Opti
 		}
 		return device.New(ctx, c)
 	}, 0, log)
-	o := Options{SIM: s.keeper, Forwards: []Forward{{"127.0.0.1:0", remote}}, Log: log, Patience: 10 * time.Second, Grace: time.Millisecond}
+	o := Options{SIM: s.keeper, Forwards: []Forward{{TCP, "127.0.0.1:0", remote}}, Log: log, Patience: 10 * time.Second, Grace: time.Millisecond}
 	if change != nil {
 		change(&o)
 	}
@@ -67,7 +67,7 @@ func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Opti
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.port = tunnel.Addrs()[0].String()
+	s.port = tunnel.Forwards()[0].Local
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { s.keeper.Run(ctx) })
@@ -356,6 +356,29 @@ func TestAServerThatIsNotThereIsWaitedForAndThenGivenUp(t *testing.T) {
 	s.refused("connection refused")
 }
 
+// In TLS 1.3 a client hears of the refusal only after the handshake, and may have written by then.
+func TestAServerThatRefusesTheSIMIsUnderstood(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			ca, other := fixture.NewCA(t), fixture.NewCA(t)
+			config := ca.ServerConfig()
+			config.MinVersion, config.MaxVersion, config.ClientCAs = version, version, other.Pool()
+			server := serve(t, tls.NewListener(listen(t), config), sayBack)
+			s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
+			c := s.dial()
+			for range 100 { // until the line breaks
+				if _, err := c.Write(make([]byte, 1000)); err != nil {
+					break
+				}
+			}
+			if _, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+				t.Errorf("%v: want a reset", err)
+			}
+			s.says("the server refuses the SIM's credential", "simroot device onboard")
+		})
+	}
+}
+
 // A local client must be able to tell the end of what was said from a line that was cut.
 func TestACutConnectionIsNoProperEnd(t *testing.T) {
 	ca := fixture.NewCA(t)
@@ -416,7 +439,7 @@ func TestSeveralForwardsShareOneSIM(t *testing.T) {
 	}
 	slot := fixture.NewSlot(ca.GoodSIM())
 	keeper := device.NewKeeper(func(ctx context.Context) (*device.Device, error) { return device.New(ctx, slot) }, 0, slog.New(slog.DiscardHandler))
-	tunnel, err := Listen(Options{SIM: keeper, Log: slog.New(slog.DiscardHandler), Forwards: []Forward{{"127.0.0.1:0", remotes[0]}, {"127.0.0.1:0", remotes[1]}}})
+	tunnel, err := Listen(Options{SIM: keeper, Log: slog.New(slog.DiscardHandler), Forwards: []Forward{{TCP, "127.0.0.1:0", remotes[0]}, {TCP, "127.0.0.1:0", remotes[1]}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -434,7 +457,7 @@ func TestSeveralForwardsShareOneSIM(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n, want := range []string{"first", "second"} {
-		c, err := net.Dial("tcp", tunnel.Addrs()[n].String())
+		c, err := net.Dial("tcp", tunnel.Forwards()[n].Local)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -452,7 +475,7 @@ func TestATunnelOpensAllItsPortsOrNone(t *testing.T) {
 	free := listen(t)
 	port := free.Addr().String()
 	free.Close()
-	_, err := Listen(Options{Log: slog.New(slog.DiscardHandler), Forwards: []Forward{{port, "b:1"}, {l.Addr().String(), "b:1"}}})
+	_, err := Listen(Options{Log: slog.New(slog.DiscardHandler), Forwards: []Forward{{TCP, port, "b:1"}, {TCP, l.Addr().String(), "b:1"}}})
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Fatalf("%v", err)
 	}

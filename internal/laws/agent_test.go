@@ -124,7 +124,7 @@ func (w *world) tunnelTo(server net.Addr, r *resident) string {
 			w.t.Error(err)
 		}
 	})
-	return t.Addrs()[0].String()
+	return t.Forwards()[0].Local
 }
 
 // hears connects and says what the server says.
