@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/iotsafe"
 )
 
@@ -19,9 +18,6 @@ var ErrNoCredential = errors.New("the SIM holds no activated certificate with it
 type Credential struct {
 	PrivateKey, PublicKey iotsafe.ID
 	Certificate           *x509.Certificate
-
-	// Anchors are the CA certificates that the SIM carries beside it.
-	Anchors []*x509.Certificate
 }
 
 // Credential finds the SIM's credential: the activated certificate whose key the SIM can
@@ -30,61 +26,94 @@ type Credential struct {
 func (d *Device) Credential(ctx context.Context) (*Credential, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.credential != nil && d.generation == d.applet.Generation() {
-		return d.credential, nil
-	}
-	generation := d.applet.Generation()
-	found, err := readCredential(ctx, d.applet, d.only)
-	if err != nil {
-		return nil, fmt.Errorf("SIM %s: %w", d.iccid, err)
-	}
-	d.credential, d.generation = found, generation
-	return found, nil
+	return d.credential.get(d, func() (*Credential, error) {
+		if found := d.cached(ctx); found != nil {
+			return found, nil
+		}
+		store, err := d.readAll(ctx)
+		if err == nil && store.credential == nil {
+			err = ErrNoCredential
+		}
+		return store.credential, err
+	})
 }
 
-// forget makes the next use read the SIM again.
-func (d *Device) forget() {
+// Anchors are the CA certificates on the SIM, whether or not it holds a credential. They are
+// read from the SIM, never from a cache on disk (see [WithCache]), once and kept until the SIM says
+// that its store has changed.
+func (d *Device) Anchors(ctx context.Context) ([]*x509.Certificate, error) {
 	d.mu.Lock()
-	d.credential = nil
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	return d.anchors.get(d, func() ([]*x509.Certificate, error) {
+		store, err := d.readAll(ctx)
+		return store.anchors, err
+	})
 }
 
-func readCredential(ctx context.Context, applet *iotsafe.Applet, only *api.Credential) (*Credential, error) {
-	objects, err := applet.Objects(ctx)
+// Forget makes the next use read the SIM again, and removes what [WithCache] keeps of it. It is
+// for those who see a server refuse the credential: another program may have had the SIM
+// given a new one.
+func (d *Device) Forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.credential.known, d.psk.known, d.anchors.known, d.checker.known = false, false, false, false
+	d.cache.remove(d)
+}
+
+// contents is what the SIM's store holds for TLS.
+type contents struct {
+	credential *Credential // nil if there is none
+	file       iotsafe.ID  // of its certificate
+	anchors    []*x509.Certificate
+}
+
+// readAll reads the SIM, and keeps all that it finds.
+func (d *Device) readAll(ctx context.Context) (contents, error) {
+	generation := d.applet.Generation()
+	store, err := d.read(ctx)
 	if err != nil {
-		return nil, err
+		return contents{}, err
 	}
-	var best *Credential
-	var anchors []*x509.Certificate
+	d.anchors = kept[[]*x509.Certificate]{store.anchors, true, generation}
+	if store.credential != nil { // without one, somebody may be about to bring it
+		d.credential = kept[*Credential]{store.credential, true, generation}
+		d.cache.save(ctx, d, store)
+	}
+	return store, nil
+}
+
+// read reads the object list and all certificates.
+func (d *Device) read(ctx context.Context) (contents, error) {
+	objects, err := d.applet.Objects(ctx)
+	if err != nil {
+		return contents{}, err
+	}
+	var found contents
 	for _, file := range objects {
 		if file.Kind != iotsafe.File || !file.Active || file.Usage != iotsafe.X509Certificate {
 			continue
 		}
-		certificate, err := readCertificate(ctx, applet, file)
+		certificate, err := readCertificate(ctx, d.applet, file)
 		if err != nil {
-			return nil, err
+			return contents{}, err
 		}
 		if certificate.IsCA {
-			anchors = append(anchors, certificate)
+			found.anchors = append(found.anchors, certificate)
 			continue
 		}
-		if only != nil && !bytes.Equal(certificate.Raw, only.Certificate) {
+		if d.only != nil && !bytes.Equal(certificate.Raw, d.only.Certificate) {
 			continue
 		}
-		private, public, err := keyOf(ctx, applet, objects, file, certificate, only != nil)
+		private, public, err := keyOf(ctx, d.applet, objects, file, certificate, d.only != nil)
 		if err != nil {
-			return nil, err
+			return contents{}, err
 		}
-		if private == "" || best != nil && !certificate.NotBefore.After(best.Certificate.NotBefore) {
+		if private == "" || found.credential != nil && !certificate.NotBefore.After(found.credential.Certificate.NotBefore) {
 			continue
 		}
-		best = &Credential{PrivateKey: private, PublicKey: public, Certificate: certificate}
+		found.credential, found.file = &Credential{PrivateKey: private, PublicKey: public, Certificate: certificate}, file.ID
 	}
-	if best == nil {
-		return nil, ErrNoCredential
-	}
-	best.Anchors = anchors
-	return best, nil
+	return found, nil
 }
 
 func readCertificate(ctx context.Context, applet *iotsafe.Applet, file iotsafe.Object) (*x509.Certificate, error) {

@@ -16,6 +16,7 @@ package device
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -32,11 +33,23 @@ type Device struct {
 	iccid  card.ICCID
 
 	mu         sync.Mutex
-	credential *Credential // nil until it is asked for
-	generation uint64      // of the applet's store when credential was read
+	credential kept[*Credential]
+	psk        kept[*PSK]
+	anchors    kept[[]*x509.Certificate]
+	checker    kept[*checker]
+	random     *mixed // nil until it is asked for
 
-	trial Trial
-	only  *api.Credential // nil, or the one credential on trial that this view of the SIM has
+	settings
+	only *api.Credential // nil, or the one credential on trial that this view of the SIM has
+}
+
+// settings are what the options have settled for every connection of a device.
+type settings struct {
+	trial       Trial
+	roots       *x509.CertPool // nil: the SIM's anchors
+	checkServer bool
+	simRandom   bool
+	cache       *cache // nil: none
 }
 
 // Option changes how a SIM is opened.
@@ -44,12 +57,19 @@ type Option func(*options)
 
 type options struct {
 	applet []iotsafe.Option
-	trial  Trial
+	settings
+	cacheDir string
 }
 
 // WithAID looks for the applet under this AID only, instead of the known ones.
 func WithAID(aid []byte) Option {
 	return func(o *options) { o.applet = append(o.applet, iotsafe.WithAID(aid)) }
+}
+
+// WithRoots makes the device trust servers whose certificates chain to these CAs, and not ask
+// the SIM for trust anchors, which spares reading them.
+func WithRoots(roots *x509.CertPool) Option {
+	return func(o *options) { o.roots = roots }
 }
 
 // Open opens the card that uri names (see [card.Open]) and selects its IoT SAFE applet.
@@ -71,6 +91,12 @@ func New(ctx context.Context, c card.Conn, opts ...Option) (*Device, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	if o.cacheDir != "" {
+		var err error
+		if o.cache, err = openCache(o.cacheDir); err != nil {
+			return nil, err
+		}
+	}
 	iccid, err := card.ReadICCID(ctx, c, 0)
 	if err != nil {
 		return nil, fmt.Errorf("this card is no SIM, or its ICCID cannot be read: %w", err)
@@ -79,7 +105,30 @@ func New(ctx context.Context, c card.Conn, opts ...Option) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SIM %s: %w", iccid, err)
 	}
-	return &Device{card: c, applet: applet, iccid: iccid, trial: o.trial}, nil
+	return &Device{card: c, applet: applet, iccid: iccid, settings: o.settings}, nil
+}
+
+// kept is something read from the SIM, which is good as long as the applet's generation
+// stays the same (see [iotsafe.Applet.Generation]).
+type kept[T any] struct {
+	value      T
+	known      bool
+	generation uint64
+}
+
+// get returns what is kept, or reads it anew. The caller holds the device's lock.
+func (k *kept[T]) get(d *Device, read func() (T, error)) (T, error) {
+	generation := d.applet.Generation()
+	if k.known && k.generation == generation {
+		return k.value, nil
+	}
+	value, err := read()
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("SIM %s: %w", d.iccid, err)
+	}
+	k.value, k.known, k.generation = value, true, generation
+	return value, nil
 }
 
 // Close closes the applet's channel and the card.

@@ -85,7 +85,7 @@ func (k *Keeper) watch(ctx context.Context, sim *Device) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-k.suspicion:
-			sim.forget() // what failed may be that the SIM's credential is another one by now
+			sim.Forget() // what failed may be that the SIM's credential is another one by now
 		case <-tick:
 		}
 		bounded, cancel := context.WithTimeout(ctx, lookTime)

@@ -34,7 +34,7 @@ type Onboarding struct {
 // sealed commands to the SIM's security domain, and the answers back, until the platform
 // says that the SIM holds a good credential. It may be cut anywhere and repeated.
 func (d *Device) Onboard(ctx context.Context, platform Platform) (Onboarding, error) {
-	defer d.forget()
+	defer d.Forget()
 	ch, err := card.OpenChannel(ctx, d.card)
 	if err != nil {
 		return Onboarding{}, fmt.Errorf("onboard SIM %s: %w: %w", d.iccid, ErrCard, err)

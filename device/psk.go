@@ -24,7 +24,7 @@ var ErrNoIdentity = errors.New("the SIM does not say under which identity server
 // and derives from it: what leaves the SIM is the master secret of one session, or, in TLS
 // 1.3, the early secret.
 type PSK struct {
-	applet   *iotsafe.Applet
+	device   *Device
 	id       iotsafe.ID
 	identity string
 }
@@ -36,11 +36,18 @@ var _ psktls.Key = (*PSK)(nil)
 func (k *PSK) Identity() string { return k.identity }
 
 // PSK finds the SIM's pre-shared key: the activated secret that keys can be derived from, and
-// one that names its identity rather than one that does not.
+// one that names its identity rather than one that does not. It is looked for once and kept
+// until the SIM says that its store has changed, or refuses it.
 func (d *Device) PSK(ctx context.Context) (*PSK, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.psk.get(d, func() (*PSK, error) { return d.findPSK(ctx) })
+}
+
+func (d *Device) findPSK(ctx context.Context) (*PSK, error) {
 	objects, err := d.applet.Objects(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("SIM %s: %w", d.iccid, err)
+		return nil, err
 	}
 	var found *PSK
 	for _, o := range objects {
@@ -52,11 +59,11 @@ func (d *Device) PSK(ctx context.Context) (*PSK, error) {
 			continue
 		}
 		if found == nil || found.identity == "" && identity != "" {
-			found = &PSK{applet: d.applet, id: o.ID, identity: identity}
+			found = &PSK{device: d, id: o.ID, identity: identity}
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("SIM %s: %w", d.iccid, ErrNoPSK)
+		return nil, ErrNoPSK
 	}
 	return found, nil
 }
@@ -67,9 +74,9 @@ func (k *PSK) MasterSecret(ctx context.Context, hash crypto.Hash, other []byte, 
 		return nil, fmt.Errorf("the SIM derives master secrets with SHA-256, not with %s: offer other cipher suites", hash)
 	}
 	if other == nil {
-		return k.applet.PRFPSK(ctx, k.id, label, seed, masterSecretSize)
+		return k.given(k.device.applet.PRFPSK(ctx, k.id, label, seed, masterSecretSize))
 	}
-	return k.applet.PRFPSKECDHE(ctx, k.id, other, label, seed, masterSecretSize)
+	return k.given(k.device.applet.PRFPSKECDHE(ctx, k.id, other, label, seed, masterSecretSize))
 }
 
 // EarlySecret implements [psktls.Key] with COMPUTE HKDF (IoT.05).
@@ -78,7 +85,16 @@ func (k *PSK) EarlySecret(ctx context.Context, hash crypto.Hash) ([]byte, error)
 	if !ok {
 		return nil, fmt.Errorf("TLS 1.3 has no suite with %s", hash)
 	}
-	return k.applet.HKDFExtractSecret(ctx, h, k.id, nil)
+	return k.given(k.device.applet.HKDFExtractSecret(ctx, h, k.id, nil))
+}
+
+// given passes on what the SIM has derived, and makes the key be looked for again if the SIM
+// no longer derives from it.
+func (k *PSK) given(secret []byte, err error) ([]byte, error) {
+	if outdated(err) {
+		k.device.Forget()
+	}
+	return secret, err
 }
 
 // PSKConfig returns a client configuration with the SIM's pre-shared key. It speaks TLS 1.2 with
@@ -108,5 +124,6 @@ func (d *Device) PSKConfig(ctx context.Context, identity, serverName string) (*p
 	if net.ParseIP(serverName) == nil { // RFC 6066, 3: no addresses
 		config.ServerName = serverName
 	}
-	return config, nil
+	config.Rand, err = d.configRand(ctx)
+	return config, err
 }

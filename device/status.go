@@ -77,6 +77,10 @@ func (d *Device) Status(ctx context.Context) (Status, error) {
 	case !errors.Is(err, ErrNoPSK):
 		return Status{}, err
 	}
+	anchors, err := d.Anchors(ctx)
+	if err != nil {
+		return Status{}, err
+	}
 	credential, err := d.Credential(ctx)
 	switch {
 	case errors.Is(err, ErrNoCredential):
@@ -84,11 +88,11 @@ func (d *Device) Status(ctx context.Context) (Status, error) {
 	case err != nil:
 		return Status{}, err
 	}
-	s.Credential = describe(credential)
+	s.Credential = describe(credential, anchors)
 	return s, nil
 }
 
-func describe(c *Credential) *CredentialStatus {
+func describe(c *Credential, anchors []*x509.Certificate) *CredentialStatus {
 	s := &CredentialStatus{
 		Key:       c.PrivateKey.String(),
 		Subject:   c.Certificate.Subject.String(),
@@ -97,7 +101,7 @@ func describe(c *Credential) *CredentialStatus {
 		NotBefore: c.Certificate.NotBefore,
 		NotAfter:  c.Certificate.NotAfter,
 	}
-	for _, anchor := range c.Anchors {
+	for _, anchor := range anchors {
 		s.Anchors = append(s.Anchors, anchor.Subject.String())
 	}
 	return s

@@ -41,10 +41,17 @@ func (d *Device) try(ctx context.Context, c api.Credential) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, trialTime)
 	defer cancel()
-	if err := d.trial(ctx, &Device{card: d.card, applet: d.applet, iccid: d.iccid, only: &c}); err != nil {
+	if err := d.trial(ctx, d.onTrial(&c)); err != nil {
 		return fmt.Errorf("%w: %w", ErrTrial, err)
 	}
 	return nil
+}
+
+// onTrial is the SIM as if it had no credential but this one.
+func (d *Device) onTrial(c *api.Credential) *Device {
+	view := &Device{card: d.card, applet: d.applet, iccid: d.iccid, settings: d.settings, only: c}
+	view.cache = nil
+	return view
 }
 
 // firstTry is how long [HandshakeWith] waits before it tries again; what servers know of a

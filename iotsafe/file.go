@@ -49,6 +49,28 @@ func (a *Applet) ReadFile(ctx context.Context, id ID, size int) ([]byte, error) 
 	return nil, what.failed(errors.New("remote administration keeps changing it; try again later"))
 }
 
+// FileHead reads up to n bytes from the beginning of a file, 1 to 255, in one command: enough
+// to tell whether a certificate is still the one that is known.
+func (a *Applet) FileHead(ctx context.Context, id ID, n int) ([]byte, error) {
+	what := Error{Op: opRead, Kind: File, ID: id}
+	c, err := command(insReadFile, File, id)
+	if err == nil && (n < 1 || n > apdu.MaxData) {
+		err = fmt.Errorf("%d bytes: want 1 to %d", n, apdu.MaxData)
+	}
+	if err != nil {
+		return nil, what.failed(err)
+	}
+	c.Le = n
+	head, err := a.call(ctx, what, c)
+	if err != nil {
+		return nil, err
+	}
+	if len(head) == 0 {
+		return nil, what.failed(errNoData)
+	}
+	return head[:min(len(head), n)], nil
+}
+
 // readThrough reads a file once. mixed tells that it may have changed between two blocks.
 func (a *Applet) readThrough(ctx context.Context, what Error, c apdu.Command, size int) (content []byte, mixed bool, err error) {
 	limit := maxFile
