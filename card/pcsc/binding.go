@@ -18,6 +18,8 @@ const (
 	leaveCard    dword = 0
 	stateUnaware dword = 0
 	statePresent dword = 0x20
+	stateAlone   dword = 0x80 // SCARD_STATE_EXCLUSIVE
+	stateInUse   dword = 0x100
 	stateMute    dword = 0x200
 )
 

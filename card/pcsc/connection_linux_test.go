@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,7 @@ func waitPresent(t testing.TB, want bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(readers) > 0 && readers[0].Present == want
+		return len(readers) > 0 && readers[0].Ready() == want
 	})
 }
 
@@ -59,13 +60,24 @@ func TestWithoutTheServiceTheErrorSaysWhatToStart(t *testing.T) {
 	}
 }
 
+func TestWithoutTheLibraryTheErrorSaysWhatToInstall(t *testing.T) {
+	for library, advice := range map[string]string{"libpcsclite-is-not-here.so.1": "apt-get install pcscd", "libc.so.6": "install a newer libpcsclite1"} {
+		if _, err := bind(library); err == nil || !strings.Contains(err.Error(), advice) {
+			t.Errorf("with %s: %v, want %q", library, err, advice)
+		}
+	}
+	if _, err := bind("libpcsclite-is-not-here.so.1"); !errors.Is(err, ErrNoService) {
+		t.Errorf("without the library: %v, want ErrNoService", err)
+	}
+}
+
 func TestReadersAreListedWithTheirCards(t *testing.T) {
 	realparts.PCSCD(t)
 	readers, err := Readers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(readers) != 2 || readers[0].Name != realparts.ReaderName || readers[0].Present || readers[0].ATR != nil {
+	if len(readers) != 2 || readers[0].Name != realparts.ReaderName || readers[0].State != Empty || readers[0].ATR != nil {
 		t.Errorf("readers are %+v, want two empty ones, %q first", readers, realparts.ReaderName)
 	}
 	if _, err := Open(t.Context(), ""); !errors.Is(err, ErrNoCard) {
@@ -76,10 +88,13 @@ func TestReadersAreListedWithTheirCards(t *testing.T) {
 	}
 
 	insert(t, realparts.ATRT1, always)
-	if readers, err = Readers(t.Context()); err != nil || !readers[0].Present || !bytes.Equal(readers[0].ATR, realparts.ATRT1) {
+	if readers, err = Readers(t.Context()); err != nil || readers[0].State != Present || !slices.Equal(readers[0].Protocols, []int{1}) || !bytes.Equal(readers[0].ATR, realparts.ATRT1) {
 		t.Errorf("readers are %+v, %v, want a card with ATR % X in the first", readers, err, realparts.ATRT1)
 	}
 	c := open(t)
+	if readers, err = Readers(t.Context()); err != nil || readers[0].State != InUse {
+		t.Errorf("readers are %+v, %v, want the first in use", readers, err)
+	}
 	if c.Reader() != realparts.ReaderName || !bytes.Equal(c.ATR(), realparts.ATRT1) {
 		t.Errorf("opened %q with ATR % X", c.Reader(), c.ATR())
 	}

@@ -10,8 +10,10 @@ import (
 )
 
 // load finds the library of pcscd's clients. It is kept for the life of the process.
-var load = sync.OnceValues(func() (*library, error) {
-	const name = "libpcsclite.so.1"
+var load = sync.OnceValues(func() (*library, error) { return bind("libpcsclite.so.1") })
+
+// bind loads a library and finds its functions.
+func bind(name string) (*library, error) {
 	handle, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrNoService, err)
@@ -39,4 +41,4 @@ var load = sync.OnceValues(func() (*library, error) {
 		purego.RegisterFunc(f.function, address)
 	}
 	return l, nil
-})
+}

@@ -32,12 +32,28 @@ func init() {
 	})
 }
 
+// State is what is the matter with a reader.
+type State string
+
+// The states.
+const (
+	Empty     State = "empty"
+	Present   State = "present"   // a card is in it, and it answered its reset
+	InUse     State = "in use"    // as Present, and a program has opened it; it can be shared
+	Exclusive State = "exclusive" // as Present, and a program has it for itself alone
+	Mute      State = "mute"      // a card is in it that does not answer its reset
+)
+
 // Reader is a reader as PC/SC knows it.
 type Reader struct {
-	Name    string // as [Open] takes it
-	Present bool   // a card is in it, and it answered its reset
-	ATR     []byte // the card's answer to reset, at most 33 bytes; nil if not Present
+	Name      string // as [Open] takes it
+	State     State
+	ATR       []byte // the card's answer to reset, at most 33 bytes; nil unless Ready
+	Protocols []int  // that the ATR offers: 0 for T=0, 1 for T=1; nil unless Ready
 }
+
+// Ready tells whether a card is in the reader that answered its reset.
+func (r Reader) Ready() bool { return r.State == Present || r.State == InUse || r.State == Exclusive }
 
 // Readers lists the readers in the order of the service. Having none is not an error.
 func Readers(ctx context.Context) ([]Reader, error) {
@@ -78,7 +94,7 @@ func pick(readers []Reader, want string) (Reader, error) {
 	}
 	if want == "" {
 		for _, r := range readers {
-			if r.Present {
+			if r.Ready() {
 				return r, nil
 			}
 		}
@@ -98,7 +114,9 @@ func pick(readers []Reader, want string) (Reader, error) {
 		switch {
 		case len(found) > 1:
 			return Reader{}, fmt.Errorf("%w of that name alone: %q could be %s: write more of the name", ErrNoReader, want, names(found))
-		case len(found) == 1 && !found[0].Present:
+		case len(found) == 1 && found[0].State == Mute:
+			return Reader{}, fmt.Errorf("%w %q that answers: take it out and insert it the right way round", ErrNoCard, found[0].Name)
+		case len(found) == 1 && !found[0].Ready():
 			return Reader{}, fmt.Errorf("%w %q: insert one", ErrNoCard, found[0].Name)
 		case len(found) == 1:
 			return found[0], nil

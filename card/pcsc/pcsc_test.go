@@ -9,9 +9,9 @@ import (
 func TestPickFindsTheReaderThatIsMeant(t *testing.T) {
 	readers := []Reader{
 		{Name: "Alpha 00 00"},
-		{Name: "Alpha 00 01", Present: true},
-		{Name: "Beta", Present: true},
-		{Name: "Beta Two", Present: true},
+		{Name: "Alpha 00 01", State: Present},
+		{Name: "Beta", State: Present},
+		{Name: "Beta Two", State: Present},
 	}
 	for _, test := range []struct{ want, found string }{
 		{"", "Alpha 00 01"}, // the first with a card in it
@@ -73,5 +73,20 @@ func TestEveryCodeHasItsKind(t *testing.T) {
 	var code Code
 	if err := failure(long(sharing)); !errors.As(err, &code) || !strings.Contains(err.Error(), "8010000B") {
 		t.Errorf("sharing violation is %v, want a Code that says 8010000B", err)
+	}
+}
+
+// A mute card is none that vpcd's reader can have: the flags are those of pcsclite.h.
+func TestTheStateOfAReaderIsReadFromItsFlags(t *testing.T) {
+	for flags, want := range map[dword]State{
+		0x10: Empty, 0x20: Present, 0x120: InUse, 0x1A0: Exclusive, 0x220: Mute, 0x320: Mute, 0x10022: Present, 0x0C: Empty,
+	} {
+		if got := stateOf(flags); got != want {
+			t.Errorf("%#x: %s, want %s", flags, got, want)
+		}
+	}
+	_, err := pick([]Reader{{Name: "Alpha", State: Mute}}, "Alpha")
+	if !errors.Is(err, ErrNoCard) || !strings.Contains(err.Error(), "right way round") {
+		t.Errorf("pick a mute card: %v", err)
 	}
 }

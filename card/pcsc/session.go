@@ -59,12 +59,28 @@ func (s *session) readers() ([]Reader, error) {
 		return nil, fmt.Errorf("ask the readers for their state: %w", err)
 	}
 	for i, state := range states {
-		if state.event&statePresent != 0 && state.event&stateMute == 0 {
-			readers[i].Present = true
+		readers[i].State = stateOf(state.event)
+		if readers[i].Ready() {
 			readers[i].ATR = slices.Clone(state.atr[:min(state.atrLen, dword(len(state.atr)))])
+			readers[i].Protocols = protocols(readers[i].ATR)
 		}
 	}
 	return readers, nil
+}
+
+// stateOf reads the flags of SCardGetStatusChange.
+func stateOf(event dword) State {
+	switch {
+	case event&statePresent == 0:
+		return Empty
+	case event&stateMute != 0:
+		return Mute
+	case event&stateAlone != 0:
+		return Exclusive
+	case event&stateInUse != 0:
+		return InUse
+	}
+	return Present
 }
 
 // open connects to the card in the reader that want names (see [Open]). The card owns

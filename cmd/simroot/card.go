@@ -20,8 +20,8 @@ import (
 )
 
 func newCard() *cobra.Command {
-	c := &cobra.Command{Use: "card", Short: "Virtual SIMs: make one, run it as a card, look into it"}
-	c.AddCommand(newCardNew(), newCardRun(), newCardShow())
+	c := &cobra.Command{Use: "card", Short: "Virtual SIMs: make one, run it as a card, look into it; and the readers of real ones"}
+	c.AddCommand(newCardNew(), newCardRun(), newCardShow(), newCardReaders())
 	return c
 }
 

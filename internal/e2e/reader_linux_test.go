@@ -21,7 +21,7 @@ func insertedCard(t testing.TB) pcsc.Reader {
 			t.Fatal(err)
 		}
 		for _, r := range readers {
-			if r.Name == realparts.ReaderName && r.Present {
+			if r.Name == realparts.ReaderName && r.Ready() {
 				found = r
 				return true
 			}
