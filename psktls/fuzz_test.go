@@ -10,11 +10,11 @@ import (
 func seeds(f *testing.F) map[uint8][][]byte {
 	f.Helper()
 	found := map[uint8][][]byte{}
-	for _, c := range courses() {
+	for _, c := range courses(f) {
 		a, b := pipe()
 		var last [2]bytes.Buffer
 		client, server := Client(&tap{a, &last[0]}, c.client), Server(&tap{b, &last[1]}, c.server)
-		go server.Handshake() //nolint:errcheck // only what is sent matters
+		go c.serve(server) //nolint:errcheck // only what is sent matters
 		if err := client.Handshake(); err != nil {
 			f.Fatal(err)
 		}
@@ -108,6 +108,31 @@ func FuzzEncryptedMessages(f *testing.F) {
 	})
 }
 
+func FuzzCertificateMessages(f *testing.F) {
+	f.Add(requestWithCAs)
+	f.Add([]byte{4, 3, 0, 1, 1})
+	f.Add([]byte{0, 0, 0, 0})
+	certificate, err := encode(withExtension([]byte{0x30, 0}, extEarlyData))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(certificate[handshakeHeaderLen:])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if m, err := parseCertificateRequest(body); err == nil {
+			again(t, m, parseCertificateRequest)
+		}
+		if m, err := parseCertificate(body); err == nil {
+			if len(m.chain) > maxChain {
+				t.Fatal("more certificates than allowed")
+			}
+			again(t, m, parseCertificate)
+		}
+		if m, err := parseCertificateVerify(body); err == nil {
+			again(t, m, parseCertificateVerify)
+		}
+	})
+}
+
 // FuzzServer feeds a server any bytes, and FuzzClient a client: it must come to an end,
 // with an error.
 func FuzzServer(f *testing.F) {
@@ -131,6 +156,33 @@ func FuzzClient(f *testing.F) {
 		client := clientConfig()
 		client.AllowPSKOnly = true
 		starve(t, func(conn *end) *Conn { return Client(conn, client) }, stream)
+	})
+}
+
+// FuzzServersFlight changes one encrypted message of a server with certificates: the client must
+// come to an end, and take nothing but what is right.
+func FuzzServersFlight(f *testing.F) {
+	a := newAuthority(f)
+	client, server := a.certified()
+	own := server.Certificates[0]
+	flight := []uint8{typeEncryptedExtensions, typeCertificateRequest, typeCertificate, typeCertificateVerify, typeFinished}
+	f.Add(byte(0), []byte{0, 0})
+	f.Add(byte(1), requestWithCAs)
+	f.Add(byte(2), append([]byte{0, 0, 0, 2, 0, 0, 0}, own.Certificate[0]...))
+	f.Add(byte(3), []byte{4, 3, 0, 2, 0x30, 0})
+	f.Add(byte(4), make([]byte, 32))
+	f.Fuzz(func(t *testing.T, at byte, body []byte) {
+		kind := flight[int(at)%len(flight)]
+		s := &certificateServer{own: own, asks: true, change: func(m message) message {
+			if m.messageType() == kind {
+				return rawMessage{kind, body}
+			}
+			return m
+		}}
+		_, _, err, _ := s.meet(t, client)
+		if err == nil && (kind == typeCertificateVerify || kind == typeFinished) {
+			t.Fatalf("message %d of a stranger's making is taken: %x", kind, body)
+		}
 	})
 }
 

@@ -56,7 +56,7 @@ func TestWrongServerHellosAreRefused(t *testing.T) {
 		"retry with another session": {retry13, func(m *serverHello) { m.sessionID = []byte{1} }, AlertIllegalParameter},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := changed(t, courses()[c.course], true, 0, func(body []byte) message {
+			err := changed(t, courses(t)[c.course], true, 0, func(body []byte) message {
 				m, err := parseServerHello(body)
 				if err != nil {
 					panic(err)
@@ -76,7 +76,7 @@ func TestASecondRetryOrAChangeOfMindIsRefused(t *testing.T) {
 		},
 		AlertIllegalParameter: func(m *serverHello) { m.suite = TLS_CHACHA20_POLY1305_SHA256 },
 	} {
-		err := changed(t, courses()[4], true, 1, func(body []byte) message {
+		err := changed(t, courses(t)[4], true, 1, func(body []byte) message {
 			m, err := parseServerHello(body)
 			if err != nil {
 				panic(err)
@@ -130,7 +130,7 @@ func (s *stripper) Write(record []byte) (int, error) {
 }
 
 func TestExtendedMasterSecretMayBeRequired(t *testing.T) {
-	c := courses()[0]
+	c := courses(t)[0]
 	c.client.RequireExtendedMasterSecret, c.server.RequireExtendedMasterSecret = true, true
 	connected(t, c.client, c.server)
 	err := changed(t, c, false, 0, func(body []byte) message {
@@ -184,7 +184,7 @@ func TestWrongClientHellosAreRefused(t *testing.T) {
 		"early data, binder not redone": {dhe13, 0, func(m *clientHello) { m.earlyData = true }, AlertDecryptError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			course := courses()[c.course]
+			course := courses(t)[c.course]
 			if c.alert == AlertInappropriateFallback {
 				course.server.MaxVersion = VersionTLS13
 			}
@@ -202,7 +202,7 @@ func TestWrongClientHellosAreRefused(t *testing.T) {
 }
 
 func TestWrongKeyExchangesAreRefused(t *testing.T) {
-	c := courses()[0]
+	c := courses(t)[0]
 	err := changed(t, c, true, 1, func(body []byte) message {
 		m, err := parseServerKeyExchange(body, true)
 		if err != nil {

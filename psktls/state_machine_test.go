@@ -79,6 +79,24 @@ type course struct {
 	client, server *Config
 	// What each side sends, record by record: the type of the handshake message, or ccs.
 	fromClient, fromServer []int
+	// certified is set where the server is a certificateServer, which is an imposter only.
+	certified *certificateServer
+}
+
+// victims are the sides that can be deceived in a course: is it the client?
+func (c course) victims() []bool {
+	if c.certified != nil {
+		return []bool{true}
+	}
+	return []bool{true, false}
+}
+
+// serve does the handshake of the course's server.
+func (c course) serve(s *Conn) error {
+	if c.certified != nil {
+		return c.certified.handshake(s)
+	}
+	return s.Handshake()
 }
 
 const (
@@ -87,7 +105,7 @@ const (
 	unknownRecord
 )
 
-func courses() []course {
+func courses(t testing.TB) []course {
 	version := func(c *Config, v uint16) *Config { c.MinVersion, c.MaxVersion = v, v; return c }
 	plain := func(c *Config) *Config { c.AllowPSKOnly, c.Curves = true, []tls.CurveID{}; return c }
 	p256 := func(c *Config) *Config { c.Curves = []tls.CurveID{CurveP256}; return c }
@@ -95,18 +113,32 @@ func courses() []course {
 		ch, sh, ske, shd, cke, ee, fin = int(typeClientHello), int(typeServerHello), int(typeServerKeyExchange),
 			int(typeServerHelloDone), int(typeClientKeyExchange), int(typeEncryptedExtensions), int(typeFinished)
 	)
-	return []course{
+	all := []course{
 		{"TLS 1.2 ECDHE_PSK", version(clientConfig(), VersionTLS12), version(serverConfig(), VersionTLS12),
-			[]int{ch, cke, ccs, fin}, []int{sh, ske, shd, ccs, fin}},
+			[]int{ch, cke, ccs, fin}, []int{sh, ske, shd, ccs, fin}, nil},
 		{"TLS 1.2 PSK", plain(version(clientConfig(), VersionTLS12)), plain(version(serverConfig(), VersionTLS12)),
-			[]int{ch, cke, ccs, fin}, []int{sh, shd, ccs, fin}},
+			[]int{ch, cke, ccs, fin}, []int{sh, shd, ccs, fin}, nil},
 		{"TLS 1.3 psk_dhe_ke", version(clientConfig(), VersionTLS13), version(serverConfig(), VersionTLS13),
-			[]int{ch, fin}, []int{sh, ee, fin}},
+			[]int{ch, fin}, []int{sh, ee, fin}, nil},
 		{"TLS 1.3 psk_ke", plain(version(clientConfig(), VersionTLS13)), plain(version(serverConfig(), VersionTLS13)),
-			[]int{ch, fin}, []int{sh, ee, fin}},
+			[]int{ch, fin}, []int{sh, ee, fin}, nil},
 		{"TLS 1.3 with HelloRetryRequest", version(clientConfig(), VersionTLS13), p256(version(serverConfig(), VersionTLS13)),
-			[]int{ch, ch, fin}, []int{sh, sh, ee, fin}},
+			[]int{ch, ch, fin}, []int{sh, sh, ee, fin}, nil},
 	}
+	const cr, cert, cv = int(typeCertificateRequest), int(typeCertificate), int(typeCertificateVerify)
+	a := newAuthority(t)
+	for _, asks := range []bool{false, true} {
+		client, server := a.certified()
+		client.MinVersion = VersionTLS13
+		next := course{"TLS 1.3 with certificates", client, serverConfig(),
+			[]int{ch, fin}, []int{sh, ee, cert, cv, fin}, &certificateServer{own: server.Certificates[0], asks: asks}}
+		if asks {
+			next.name += " of both"
+			next.fromClient, next.fromServer = []int{ch, cert, cv, fin}, []int{sh, ee, cr, cert, cv, fin}
+		}
+		all = append(all, next)
+	}
+	return all
 }
 
 // deceived does the handshake of a course with an imposter as one side, and returns the error of the
@@ -124,7 +156,13 @@ func deceived(t *testing.T, c course, client bool, at int, instead func(uint8, [
 	done := make(chan error, 1)
 	go func() {
 		// Who sends the last message is done with the handshake, and hears of it when it reads.
-		_, err := i.self.Read(make([]byte, 1))
+		err := error(nil)
+		if client {
+			err = c.serve(i.self)
+		}
+		if err == nil {
+			_, err = i.self.Read(make([]byte, 1))
+		}
 		done <- err
 	}()
 	err = victim.Handshake()
@@ -168,6 +206,10 @@ func expectation(c course, client bool, at, should, got int) (alert Alert, toler
 		return 0, false, true // that is what was to come
 	case got == should:
 		return AlertDecodeError, false, false // its body is empty
+	case got == int(typeCertificateRequest) && should == int(typeCertificate) && c.certified != nil && !c.certified.asks: // may come
+		return AlertDecodeError, false, false
+	case got == int(typeCertificate) && should == int(typeCertificateRequest): // may be missing
+		return AlertDecodeError, false, false
 	case got == int(typeServerKeyExchange) && should == int(typeServerHelloDone) && at == 1: // may come in PSK
 		return AlertDecodeError, false, false
 	case got == int(typeHelloRequest) && client && version == VersionTLS12 && should != ccs:
@@ -177,8 +219,8 @@ func expectation(c course, client bool, at, should, got int) (alert Alert, toler
 }
 
 func TestEveryMessageInEveryState(t *testing.T) {
-	for _, c := range courses() {
-		for _, client := range []bool{true, false} {
+	for _, c := range courses(t) {
+		for _, client := range c.victims() {
 			states := c.fromServer
 			if !client {
 				states = c.fromClient
@@ -212,8 +254,8 @@ func TestEveryMessageInEveryState(t *testing.T) {
 }
 
 func TestWhatMustBeProtectedIsNotTakenBare(t *testing.T) {
-	for _, c := range courses() {
-		for _, client := range []bool{true, false} {
+	for _, c := range courses(t) {
+		for _, client := range c.victims() {
 			last, alert := len(c.fromServer)-1, AlertUnexpectedMessage
 			if !client {
 				last = len(c.fromClient) - 1
@@ -228,8 +270,8 @@ func TestWhatMustBeProtectedIsNotTakenBare(t *testing.T) {
 }
 
 func TestAMessageDoesNotLieAcrossAChangeOfKeys(t *testing.T) {
-	for _, c := range courses() {
-		for _, client := range []bool{true, false} {
+	for _, c := range courses(t) {
+		for _, client := range c.victims() {
 			at, glue := 0, []byte{typeEncryptedExtensions, 0} // the beginning of the next message
 			switch {
 			case c.client.MinVersion == VersionTLS12 && client:
@@ -252,8 +294,8 @@ func TestAMessageDoesNotLieAcrossAChangeOfKeys(t *testing.T) {
 }
 
 func TestEveryMessageAfterTheHandshake(t *testing.T) {
-	for _, c := range courses() {
-		for _, fromServer := range []bool{true, false} {
+	for _, c := range courses(t) {
+		for _, fromServer := range c.victims() {
 			for _, got := range everything() {
 				if got == appData {
 					continue
@@ -266,7 +308,7 @@ func TestEveryMessageAfterTheHandshake(t *testing.T) {
 				case c.client.MinVersion == VersionTLS12 && (fromServer && got == int(typeHelloRequest) || !fromServer && got == int(typeClientHello)):
 					alert = AlertNoRenegotiation
 				}
-				victim, peer := connected(t, c.client, c.server)
+				victim, peer := c.connected(t)
 				if !fromServer {
 					victim, peer = peer, victim
 				}
@@ -302,7 +344,7 @@ func inject(t *testing.T, c *Conn, kind uint8, content []byte) {
 func TestUselessMessagesAreBorneForAWhile(t *testing.T) {
 	keyUpdate := []byte{typeKeyUpdate, 0, 0, 1, 0}
 	ticket := []byte{typeNewSessionTicket, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 'x', 0, 0}
-	for _, c := range courses() {
+	for _, c := range courses(t) {
 		c13 := c.client.MinVersion == VersionTLS13
 		for name, send := range map[string]func(s *Conn){
 			"empty data": func(s *Conn) { inject(t, s, recordApplicationData, nil) },
@@ -322,7 +364,7 @@ func TestUselessMessagesAreBorneForAWhile(t *testing.T) {
 			if !c13 && (name == "tickets" || name == "key updates") {
 				continue
 			}
-			client, server := connected(t, c.client, c.server)
+			client, server := c.connected(t)
 			for range maxIdle {
 				send(server)
 			}
