@@ -56,7 +56,7 @@ func (d *Device) Anchors(ctx context.Context) ([]*x509.Certificate, error) {
 func (d *Device) Forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.credential.known, d.psk.known, d.anchors.known, d.checker.known = false, false, false, false
+	d.credential.known, d.psk.known, d.anchors.known, d.checker.known, d.containers.known = false, false, false, false, false
 	d.cache.remove(d)
 }
 

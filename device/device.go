@@ -37,7 +37,10 @@ type Device struct {
 	psk        kept[*PSK]
 	anchors    kept[[]*x509.Certificate]
 	checker    kept[*checker]
+	containers kept[*containers]
 	random     *mixed // nil until it is asked for
+
+	exchanging chan struct{} // full while the SIM's ephemeral key is in use
 
 	settings
 	only *api.Credential // nil, or the one credential on trial that this view of the SIM has
@@ -105,7 +108,7 @@ func New(ctx context.Context, c card.Conn, opts ...Option) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SIM %s: %w", iccid, err)
 	}
-	return &Device{card: c, applet: applet, iccid: iccid, settings: o.settings}, nil
+	return &Device{card: c, applet: applet, iccid: iccid, exchanging: make(chan struct{}, 1), settings: o.settings}, nil
 }
 
 // kept is something read from the SIM, which is good as long as the applet's generation

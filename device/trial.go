@@ -49,7 +49,7 @@ func (d *Device) try(ctx context.Context, c api.Credential) error {
 
 // onTrial is the SIM as if it had no credential but this one.
 func (d *Device) onTrial(c *api.Credential) *Device {
-	view := &Device{card: d.card, applet: d.applet, iccid: d.iccid, settings: d.settings, only: c}
+	view := &Device{card: d.card, applet: d.applet, iccid: d.iccid, exchanging: d.exchanging, settings: d.settings, only: c}
 	view.cache = nil
 	return view
 }

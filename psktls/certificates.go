@@ -21,6 +21,10 @@ type Certificates struct {
 	// that there is none, which the server may or may not accept.
 	Client func(ctx context.Context) (*tls.Certificate, error)
 
+	// Check, if set, has the last word on the server, with its verified chains, each from its
+	// certificate to the root. An error ends the handshake.
+	Check func(ctx context.Context, chains [][]*x509.Certificate) error
+
 	// Time is the clock; nil means time.Now.
 	Time func() time.Time
 }

@@ -99,8 +99,14 @@ func (h *handshake) verifyChain(chain []*x509.Certificate) error {
 	for _, c := range chain[1:] {
 		options.Intermediates.AddCert(c)
 	}
-	if _, err := own.Verify(options); err != nil {
+	chains, err := own.Verify(options)
+	if err != nil {
 		return fail(alertFor(err), "the server's certificate: %w", err)
+	}
+	if check := h.set.Certificates.Check; check != nil {
+		if err := check(h.ctx, chains); err != nil {
+			return fail(AlertBadCertificate, "the server's certificate: %w", err)
+		}
 	}
 	return nil
 }
