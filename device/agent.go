@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -53,6 +54,11 @@ type AgentOptions struct {
 	// is no news when the agent only looks. nil: nobody else ever has it.
 	InUse func(error) bool
 
+	// Claim takes a SIM for this agent, so that no other looks after it too; what it returns
+	// is closed when the agent ends or meets another SIM. If it fails, Run does. nil: nobody
+	// else would.
+	Claim func(card.ICCID) (io.Closer, error)
+
 	// Report is told each new status. If the first report fails, so does Run; a later
 	// failure is only logged. nil: nobody is told.
 	Report func(AgentStatus) error
@@ -81,6 +87,8 @@ type Agent struct {
 	early    int // visits in a row after which the plan was due at once
 	away     int // times in a row that the SIM could not be opened
 	reported bool
+	claimed  card.ICCID // "" if none
+	claim    io.Closer
 }
 
 // NewAgent returns an agent, which does nothing before [Agent.Run].
@@ -105,8 +113,10 @@ func (a *Agent) Status() AgentStatus {
 }
 
 // Run works until ctx ends, and returns nil then. Before that it fails only if the platform
-// refuses the SIM for good, with [ErrRefused], or if its first status cannot be reported.
+// refuses the SIM for good, with [ErrRefused], if another agent has the SIM, or if its first
+// status cannot be reported.
 func (a *Agent) Run(ctx context.Context) error {
+	defer a.release()
 	if err := a.tell(func(*AgentStatus) {}); err != nil {
 		return fmt.Errorf("report the agent's status: %w", err)
 	}
@@ -139,11 +149,43 @@ func (a *Agent) visit(ctx context.Context) (time.Duration, error) {
 		}
 	}()
 	a.away = 0
+	if err := a.own(sim.ICCID()); err != nil {
+		return 0, err
+	}
 	if sim.ICCID() == a.iccid && !a.due() {
 		a.isBack()
 		return 0, nil
 	}
 	return a.onboard(ctx, sim)
+}
+
+// own claims a SIM, and gives up the one before it.
+func (a *Agent) own(iccid card.ICCID) error {
+	if a.Claim == nil || a.claimed == iccid {
+		return nil
+	}
+	a.release()
+	claim, err := a.Claim(iccid)
+	if err != nil {
+		err = fmt.Errorf("another agent looks after SIM %s: %w", iccid, err)
+		_ = a.tell(func(s *AgentStatus) {
+			s.enter(AgentStopped, a.now())
+			s.ICCID, s.Problem = string(iccid), err.Error()
+		})
+		return err
+	}
+	a.claimed, a.claim = iccid, claim
+	return nil
+}
+
+func (a *Agent) release() {
+	if a.claim == nil {
+		return
+	}
+	if err := a.claim.Close(); err != nil {
+		a.Log.Warn("the SIM's lock could not be given back", "iccid", a.claimed, "error", err)
+	}
+	a.claimed, a.claim = "", nil
 }
 
 // noSIM is what happens when the SIM cannot be opened.
@@ -213,10 +255,15 @@ func (a *Agent) failed(ctx context.Context, done Onboarding, err error) (time.Du
 	var refusal *api.Error
 	errors.As(err, &refusal)
 	wait := chance(a.Status().Failures+1, lastRetry)
-	state := AgentRetrying
+	state, code := AgentRetrying, api.Code("")
+	if refusal != nil {
+		code = refusal.Code
+	}
 	switch {
 	case definite(refusal):
 		state, wait, err = AgentRefused, 0, fmt.Errorf("%w: %w", ErrRefused, err)
+	case errors.Is(err, ErrTrial):
+		code = api.CodeTrialFailed
 	case errors.Is(err, ErrCard):
 		state = AgentSIMAway
 		wait = min(wait, lastLook)
@@ -228,10 +275,7 @@ func (a *Agent) failed(ctx context.Context, done Onboarding, err error) (time.Du
 	a.Log.Warn("the onboarding failed", "error", err, "again_in", wait.Round(time.Second))
 	_ = a.tell(func(s *AgentStatus) {
 		s.enter(state, a.now())
-		s.Problem, s.Code = err.Error(), ""
-		if refusal != nil {
-			s.Code = refusal.Code
-		}
+		s.Problem, s.Code = err.Error(), code
 		s.Failures++
 		s.Totals.add(done)
 		s.Totals.Failed++

@@ -3,9 +3,11 @@ package device
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/simroot/simroot/api"
@@ -82,6 +84,21 @@ func StatusFile(name string) func(AgentStatus) error {
 	}
 }
 
+// ReadStatusFile reads what [StatusFile] has written.
+func ReadStatusFile(name string) (s AgentStatus, err error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("%s is not the status file of an agent: %w", name, err)
+	}
+	if !slices.Contains(AgentStates, s.State) {
+		return s, fmt.Errorf("%s is not the status file of an agent, or of a newer one: it names the state %q", name, s.State)
+	}
+	return s, nil
+}
+
 // MetricsFile returns a report for [AgentOptions] that keeps the metrics in a file, for
 // the textfile collector of a node exporter: see [AgentStatus.Metrics].
 func MetricsFile(name string) func(AgentStatus) error {
@@ -103,8 +120,9 @@ func replace(name string, content []byte) (err error) {
 		}
 	}()
 	_, err = file.Write(content)
-	// Not synced: after a loss of power the agent writes it anew.
-	err = errors.Join(err, file.Chmod(0o644), file.Close())
+	// Synced, for a name may reach the disk before the content does: a loss of power is not to
+	// leave an empty file.
+	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
 	if err != nil {
 		return err
 	}

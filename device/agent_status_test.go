@@ -47,6 +47,9 @@ func TestTheStatusFileIsReplacedAsAWhole(t *testing.T) {
 		if err := json.Unmarshal(text, &s); err != nil || s.ICCID != string(aSIM) {
 			t.Fatalf("%v in %q", err, text)
 		}
+		if _, err := ReadStatusFile(name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	wg.Wait()
 	left, err := os.ReadDir(filepath.Dir(name))

@@ -3,6 +3,8 @@ package device
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -378,5 +380,72 @@ func TestAStatusThatCannotBeWrittenIsToldAtTheStart(t *testing.T) {
 		p.after(0)
 		p.set(func() { p.unwritable = errors.New("disk full") })
 		p.want(p.after(lifetime), AgentReady, 2)
+	})
+}
+
+// claims are the SIMs that agents have.
+type claims map[card.ICCID]bool
+
+func (c claims) take(iccid card.ICCID) (io.Closer, error) {
+	if c[iccid] {
+		return nil, errors.New("in use by process 12")
+	}
+	c[iccid] = true
+	return claim{c, iccid}, nil
+}
+
+type claim struct {
+	of    claims
+	iccid card.ICCID
+}
+
+func (c claim) Close() error {
+	delete(c.of, c.iccid)
+	return nil
+}
+
+func TestAnAgentHasItsSIMForItselfAndGivesItUpForAnother(t *testing.T) {
+	held := claims{}
+	playing(t, AgentOptions{Look: time.Minute, Claim: held.take}, func(p *play) {
+		p.want(p.after(time.Hour), AgentReady, 1)
+		if !held[aSIM] {
+			t.Fatal("the SIM is anybody's")
+		}
+		p.set(func() { p.iccid, p.issued = otherSIM, time.Time{} })
+		p.want(p.after(time.Minute), AgentReady, 2)
+		if held[aSIM] || !held[otherSIM] {
+			t.Errorf("after the swap: %v", held)
+		}
+		p.cancel()
+		if err := <-p.ended; err != nil || len(held) != 0 {
+			t.Errorf("after the end: %v, %v", held, err)
+		}
+	})
+}
+
+func TestASecondAgentOnOneSIMEndsWithAClearMessage(t *testing.T) {
+	playing(t, AgentOptions{Claim: claims{aSIM: true}.take}, func(p *play) {
+		p.want(p.after(0), AgentStopped, 0)
+		err := <-p.ended
+		if err == nil || err.Error() != "another agent looks after SIM "+string(aSIM)+": in use by process 12" {
+			t.Errorf("%v", err)
+		}
+		if s := p.agent.Status(); s.Problem == "" {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestATrialThatFailsIsToldAndTriedAgain(t *testing.T) {
+	playing(t, AgentOptions{}, func(p *play) {
+		p.set(func() { p.answer = fmt.Errorf("onboard: %w: %w", ErrTrial, errors.New("bad certificate")) })
+		s := p.after(time.Hour)
+		if s.State != AgentRetrying || s.Code != api.CodeTrialFailed || s.Failures < 4 || s.Failures > 40 {
+			t.Fatalf("%+v", s)
+		}
+		p.set(func() { p.answer = nil })
+		if s := p.after(lastRetry); s.State != AgentReady || s.Code != "" {
+			t.Errorf("%+v", s)
+		}
 	})
 }

@@ -6,12 +6,12 @@ import (
 	"testing"
 
 	"github.com/simroot/simroot/device/internal/fixture"
+	"github.com/simroot/simroot/vsim"
 )
 
-func opened(t *testing.T, profile string) *Device {
+func opened(t *testing.T, sim *vsim.Card) *Device {
 	t.Helper()
-	sim := fixture.NewSIM(t, profile)
-	d, err := New(t.Context(), sim)
+	d, err := New(t.Context(), fixture.NewSlot(sim))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,16 +24,17 @@ func opened(t *testing.T, profile string) *Device {
 }
 
 // secrets is a Type II SIM with a secret of each of these labels.
-func secrets(labels ...string) string {
+func secrets(t *testing.T, labels ...string) *vsim.Card {
+	t.Helper()
 	profile := "type: 2\nsecrets:\n"
 	for i, label := range labels {
 		profile += fmt.Sprintf("- {id: \"%d\", label: %q, hex: \"%064d\"}\n", 21+i, label, i)
 	}
-	return profile
+	return fixture.NewSIM(t, profile)
 }
 
 func TestTheSIMNamesTheIdentityOfItsPSK(t *testing.T) {
-	d := opened(t, secrets("simroot A", "psk on trial:meter 2", "psk:meter 1"))
+	d := opened(t, secrets(t, "simroot A", "psk on trial:meter 2", "psk:meter 1"))
 	s, err := d.Status(t.Context())
 	if err != nil || s.PSK == nil || s.PSK.Key != "23" || s.PSK.Identity != "meter 1" {
 		t.Fatalf("%+v, %v", s.PSK, err)
@@ -47,7 +48,7 @@ func TestTheSIMNamesTheIdentityOfItsPSK(t *testing.T) {
 }
 
 func TestASIMThatDoesNotNameItsIdentityNeedsItGiven(t *testing.T) {
-	d := opened(t, secrets("simroot A"))
+	d := opened(t, secrets(t, "simroot A"))
 	if _, err := d.PSKConfig(t.Context(), "", "server.example"); !errors.Is(err, ErrNoIdentity) {
 		t.Errorf("%v", err)
 	}
@@ -61,7 +62,7 @@ func TestASIMThatDoesNotNameItsIdentityNeedsItGiven(t *testing.T) {
 }
 
 func TestASecretOnTrialIsNotUsed(t *testing.T) {
-	d := opened(t, secrets("psk on trial:meter 2"))
+	d := opened(t, secrets(t, "psk on trial:meter 2"))
 	if _, err := d.PSK(t.Context()); !errors.Is(err, ErrNoPSK) {
 		t.Errorf("%v", err)
 	}

@@ -66,7 +66,7 @@ func HandshakeWith(roots *x509.CertPool, servers ...string) Trial {
 	return func(ctx context.Context, sim *Device) error {
 		for _, server := range servers {
 			err := sim.handshake(ctx, roots, server)
-			for wait := firstTry; err != nil && wait <= 8*firstTry && ctx.Err() == nil; wait *= 2 {
+			for wait := firstTry; err != nil && !errors.Is(err, errUnreached) && wait <= 8*firstTry && ctx.Err() == nil; wait *= 2 {
 				pause(ctx, wait)
 				err = sim.handshake(ctx, roots, server)
 			}
@@ -77,6 +77,9 @@ func HandshakeWith(roots *x509.CertPool, servers ...string) Trial {
 		return nil
 	}
 }
+
+// errUnreached says that a server was not there to be asked.
+var errUnreached = errors.New("it cannot be reached")
 
 // handshakeTime bounds one handshake, and how long a server may take after it to refuse.
 const (
@@ -94,7 +97,7 @@ func (d *Device) handshake(ctx context.Context, roots *x509.CertPool, server str
 	defer cancel()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", server)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnreached, err)
 	}
 	defer raw.Close()
 	if d.only.Type == api.PSKType {

@@ -33,17 +33,25 @@ func addCard(c *cobra.Command) *cardFlags {
 	return &f
 }
 
-func (f *cardFlags) open(c *cobra.Command) (*device.Device, error) {
+// options checks the flags, and adds what they say to opts.
+func (f *cardFlags) options(opts ...device.Option) ([]device.Option, error) {
 	if f.uri == "" {
 		return nil, wrongUsage("which SIM? Give --card URI, for example --card pcsc:")
 	}
-	var opts []device.Option
 	if f.aid != "" {
 		aid, err := hex.DecodeString(f.aid)
 		if err != nil {
 			return nil, wrongUsage("--aid %q is not hexadecimal", f.aid)
 		}
 		opts = append(opts, device.WithAID(aid))
+	}
+	return opts, nil
+}
+
+func (f *cardFlags) open(c *cobra.Command, opts ...device.Option) (*device.Device, error) {
+	opts, err := f.options(opts...)
+	if err != nil {
+		return nil, err
 	}
 	sim, err := card.Open(c.Context(), f.uri)
 	if err != nil {
@@ -68,54 +76,23 @@ func closeDevice(c *cobra.Command, d *device.Device) {
 	}
 }
 
-func newDeviceOnboard() *cobra.Command {
+func newDeviceStatus() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "onboard --card URI --platform URL [--ca FILE]",
-		Short: "Bring the SIM its credential (the switch-on walk)",
-		Long: `Opens a relay session with the platform and passes sealed commands to the SIM
-until the SIM holds a good credential. It may be cut anywhere and repeated: the
-SIM keeps the credential it had until the new one is complete.`,
+		Use:   "status --card URI | --agent FILE",
+		Short: "Tell what is on the SIM, or how its agent is doing",
+		Example: `  simroot device status --card pcsc:
+  simroot device status --agent /run/simroot-agent/status.json`,
 		Args: cobra.NoArgs,
 	}
-	sim, platform, asJSON := addCard(c), addConnection(c), addJSON(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		client, err := platform.open()
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		d, err := sim.open(c)
-		if err != nil {
-			return err
-		}
-		defer closeDevice(c, d)
-		done, err := d.Onboard(c.Context(), client)
-		if err != nil {
-			return err
-		}
-		if *asJSON {
-			return printJSON(c.OutOrStdout(), done)
-		}
-		return printOnboarding(c.OutOrStdout(), done)
-	}
-	return c
-}
-
-func printOnboarding(w io.Writer, done device.Onboarding) error {
-	what := "already holds a good credential"
-	if done.Changed {
-		what = "holds a new credential"
-	}
-	_, err := fmt.Fprintf(w, "SIM %s %s\n  credential  %s (%s, fleet %s)\n  valid       %s to %s\n  come again  %s\n  cost        %d APDUs, %d bytes, %d round trips\n",
-		done.Credential.ICCID, what, done.Credential.ID, done.Credential.Type, done.Credential.Fleet,
-		day(done.Credential.NotBefore), day(done.Credential.NotAfter), day(done.RenewAt), done.Commands, done.Bytes, done.Steps)
-	return err
-}
-
-func newDeviceStatus() *cobra.Command {
-	c := &cobra.Command{Use: "status --card URI", Short: "Tell what is on the SIM", Args: cobra.NoArgs}
 	sim, asJSON := addCard(c), addJSON(c)
+	agent := c.Flags().String("agent", "", "leave the SIM alone, and read the status file of an agent (onboard --watch --status FILE)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		switch {
+		case *agent != "" && sim.uri != "":
+			return wrongUsage("--agent or --card, not both")
+		case *agent != "":
+			return showAgent(c.OutOrStdout(), *agent, *asJSON)
+		}
 		d, err := sim.open(c)
 		if err != nil {
 			return err
