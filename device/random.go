@@ -103,11 +103,12 @@ func (m *mixed) Read(p []byte) (int, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.reads++; m.reads > seedReads {
+	if m.reads == seedReads {
 		ctx, cancel := context.WithTimeout(context.Background(), seedTime)
 		_ = m.renew(ctx) // see Device.Rand
 		cancel()
 	}
+	m.reads++
 	for rest := p; len(rest) > 0; {
 		part := rest[:min(len(rest), maxPad)]
 		rest = rest[len(part):]
