@@ -2,10 +2,14 @@ package device
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"io"
 
 	"github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/protocol/handshake"
 )
 
 // ErrNoHost says that nobody told what a server is to be called.
@@ -26,8 +30,8 @@ var dtlsSchemes = []tls.SignatureScheme{
 //	conn, err := dtls.DialWithOptions("udp", address, options...)
 //
 // host is the name or the IP address that the server's certificate must have, and must be
-// given: pion/dtls holds a certificate to no name at all if it is told none. The anchors on the
-// SIM are trusted, if there are any, and otherwise those of the system. Options that
+// given: pion/dtls holds a certificate to no name at all if it is told none. What
+// [Device.Roots] says is trusted, and [WithServerCheck] and [WithSIMRandom] are heeded. Options that
 // the caller appends come after these and replace them.
 //
 // As with [Device.TLSConfig], the credential is looked up for each handshake, so that
@@ -51,6 +55,19 @@ func (d *Device) DTLSOptions(ctx context.Context, host string) ([]dtls.ClientOpt
 	}
 	if config.RootCAs != nil {
 		options = append(options, dtls.WithRootCAs(config.RootCAs))
+	}
+	if d.checkServer { // also with what a session to be resumed has left
+		options = append(options, dtls.WithVerifyPeerCertificate(func(_ [][]byte, chains [][]*x509.Certificate) error {
+			return d.CheckServer(kept, chains)
+		}))
+	}
+	if config.Rand != nil {
+		options = append(options, dtls.WithHelloRandomBytesGenerator(func() (random [handshake.RandomBytesLength]byte) {
+			if _, err := io.ReadFull(config.Rand, random[:]); err != nil {
+				rand.Read(random[:]) //nolint:errcheck // never fails; the reader is made of it
+			}
+			return random
+		}))
 	}
 	return options, nil
 }

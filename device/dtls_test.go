@@ -38,6 +38,7 @@ func dtlsServer(t *testing.T, ca *fixture.CA, own tls.Certificate) *net.UDPAddr 
 				b := make([]byte, 2000)
 				if n, err := c.Read(b); err == nil {
 					c.Write(b[:n]) //nolint:errcheck // the client tells
+					c.Read(b)      //nolint:errcheck // until the client has heard it and hangs up
 				}
 			})
 		}
@@ -49,9 +50,9 @@ func dtlsServer(t *testing.T, ca *fixture.CA, own tls.Certificate) *net.UDPAddr 
 	return l.Addr().(*net.UDPAddr)
 }
 
-func newDevice(t *testing.T, c *fixture.Slot) *device.Device {
+func newDevice(t *testing.T, c *fixture.Slot, opts ...device.Option) *device.Device {
 	t.Helper()
-	d, err := device.New(t.Context(), c)
+	d, err := device.New(t.Context(), c, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +124,31 @@ func TestADTLSServerIsHeldToItsNameOrAddressAndToTheAnchorsOnTheSIM(t *testing.T
 	}
 	if _, err := d.DTLSOptions(t.Context(), ""); !errors.Is(err, device.ErrNoHost) {
 		t.Errorf("without a host: %v", err)
+	}
+}
+
+func TestTheSIMChecksDTLSServersToo(t *testing.T) {
+	ca, intruder := fixture.NewCA(t), fixture.NewCA(t)
+	for name, c := range map[string]struct {
+		servers *fixture.CA // and what the host trusts
+		opts    []device.Option
+		good    bool
+	}{
+		"the anchor's server":            {ca, []device.Option{device.WithServerCheck()}, true},
+		"a changed trust store":          {intruder, []device.Option{device.WithServerCheck()}, false},
+		"a changed trust store, no look": {intruder, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			slot := fixture.NewSlot(ca.SIMWith(fixture.PeerContainer))
+			d := newDevice(t, slot, append(c.opts, device.WithSIMRandom(), device.WithRoots(c.servers.Pool()))...)
+			options, err := d.DTLSOptions(t.Context(), "127.0.0.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := greets(t, dtlsServer(t, ca, c.servers.Server()), options); (err == nil) != c.good {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 

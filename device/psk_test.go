@@ -1,6 +1,7 @@
 package device
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"testing"
@@ -58,6 +59,36 @@ func TestASIMThatDoesNotNameItsIdentityNeedsItGiven(t *testing.T) {
 	}
 	if s, err := d.Status(t.Context()); err != nil || s.PSK == nil || s.PSK.Identity != "" {
 		t.Errorf("%+v, %v", s.PSK, err)
+	}
+}
+
+func TestThePSKIsLookedForOnceUntilTheSIMRefusesIt(t *testing.T) {
+	sim := &watchedCard{Card: fixture.NewSIM(t, secrets("psk:meter 1"))}
+	d := sim.open(t)
+	lists := func() int {
+		t.Helper()
+		if _, err := d.PSKConfig(t.Context(), "", ""); err != nil {
+			t.Fatal(err)
+		}
+		return sim.sent(0xCB)
+	}
+	if first, second := lists(), lists(); first == 0 || second != first {
+		t.Errorf("the object list was read with %d commands, and then with %d more", first, second-first)
+	}
+	key, err := d.PSK(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another program has had the SIM given another one, of which no notice came here.
+	sim.Card = fixture.NewSIM(t, "type: 2\nsecrets:\n- {id: \"22\", label: \"psk:meter 2\", hex: \"00112233445566778899AABBCCDDEEFF\"}\n")
+	if _, err := New(t.Context(), sim); err != nil { // selects the applet on the channel that the device uses
+		t.Fatal(err)
+	}
+	if _, err := key.MasterSecret(t.Context(), crypto.SHA256, nil, "label", make([]byte, 64)); err == nil {
+		t.Fatal("a secret that is not there was derived from")
+	}
+	if config, err := d.PSKConfig(t.Context(), "", ""); err != nil || string(config.Identity) != "meter 2" {
+		t.Errorf("%+v, %v", config, err)
 	}
 }
 

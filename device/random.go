@@ -23,7 +23,7 @@ import (
 //     ephemeral keys come from the host alone (crypto/tls passes its reader on, crypto/ecdh
 //     ignores it); with GODEBUG=cryptocustomrand=1 those on NIST curves and X25519 are mixed too,
 //     the ML-KEM half of a hybrid key never.
-//   - pion/dtls: nothing; it has no place for it.
+//   - pion/dtls ([Device.DTLSOptions]): the client's random value.
 //   - signatures of the SIM: it makes their random numbers itself, with or without this.
 func WithSIMRandom() Option {
 	return func(o *options) { o.simRandom = true }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/simroot/simroot/apdu"
 	"github.com/simroot/simroot/device/internal/fixture"
+	"github.com/simroot/simroot/iotsafe"
 	"github.com/simroot/simroot/vsim"
 )
 
@@ -141,6 +142,29 @@ func TestASignatureThatIsNotTheAnchorsIsRefusedByTheSIM(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestACertificateThatNoSIMIsSureToVerifyIsNotSent(t *testing.T) {
+	ca := fixture.NewCA(t)
+	sim := &watchedCard{Card: ca.SIMWith(ca.HeldKey())}
+	d := sim.open(t)
+	if err := d.CanCheckServers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sim.lap()
+	for name, certificate := range map[string]*x509.Certificate{
+		"RSA":          {SignatureAlgorithm: x509.SHA256WithRSA, Signature: make([]byte, 256)},
+		"SHA-1":        {SignatureAlgorithm: x509.ECDSAWithSHA1, Signature: []byte{0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x01}},
+		"no signature": {SignatureAlgorithm: x509.ECDSAWithSHA256},
+	} {
+		err := d.CheckServer(t.Context(), [][]*x509.Certificate{{certificate, ca.Certificate}})
+		if !errors.Is(err, ErrServerCheck) || name != "no signature" && !errors.Is(err, iotsafe.ErrScheme) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := sim.lap(); n != 0 {
+		t.Errorf("%d commands were sent", n)
 	}
 }
 
