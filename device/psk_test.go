@@ -63,7 +63,7 @@ func TestASIMThatDoesNotNameItsIdentityNeedsItGiven(t *testing.T) {
 }
 
 func TestThePSKIsLookedForOnceUntilTheSIMRefusesIt(t *testing.T) {
-	sim := &watchedCard{Card: fixture.NewSIM(t, secrets("psk:meter 1"))}
+	sim := &watchedCard{Card: secrets(t, "psk:meter 1")}
 	d := sim.open(t)
 	lists := func() int {
 		t.Helper()

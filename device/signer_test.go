@@ -21,7 +21,7 @@ const generated = `keys:
 `
 
 func TestOpenSSLTakesTheCertificateRequest(t *testing.T) {
-	d := opened(t, generated)
+	d := opened(t, fixture.NewSIM(t, generated))
 	request, err := d.CertificateRequest(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -64,14 +64,14 @@ func TestARequestIsForTheCredentialsKeyIfThereIsOne(t *testing.T) {
 }
 
 func TestASIMWithoutAKeySaysSo(t *testing.T) {
-	d := opened(t, strings.ReplaceAll(generated, ", fresh: true", ""))
+	d := opened(t, fixture.NewSIM(t, strings.ReplaceAll(generated, ", fresh: true", "")))
 	if _, err := d.CertificateRequest(t.Context()); !errors.Is(err, ErrNoKey) {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestAnotherJOSETakesTheTokens(t *testing.T) {
-	d := opened(t, generated)
+	d := opened(t, fixture.NewSIM(t, generated))
 	signer, err := d.Signer(t.Context())
 	if err != nil {
 		t.Fatal(err)
