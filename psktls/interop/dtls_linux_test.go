@@ -63,7 +63,7 @@ func acceptDTLS(t *testing.T, l *dtls.Listener) *dtls.Conn {
 }
 
 // datagrams has some go both ways between a connection of ours and a program.
-func datagrams(t *testing.T, c *dtls.Conn, p *program) {
+func datagrams(t *testing.T, c *dtls.Conn, p *realparts.Typed) {
 	t.Helper()
 	buf := make([]byte, 2000)
 	for _, line := range []string{"first datagram\n", "second datagram\n"} {
@@ -71,7 +71,7 @@ func datagrams(t *testing.T, c *dtls.Conn, p *program) {
 			t.Fatal(err)
 		}
 		p.WaitLog("our " + strings.TrimSpace(line))
-		p.says(t, "its "+line)
+		p.Says("its " + line)
 		if n, err := c.Read(buf); err != nil || string(buf[:n]) != "its "+line {
 			t.Fatalf("%q, %v", buf[:n], err)
 		}
@@ -109,13 +109,13 @@ func TestOpenSSLClientOverDatagrams(t *testing.T) {
 		}
 		t.Run(suite.name, func(t *testing.T) {
 			l := listenDTLS(t, onlyDTLS(serverConfig(), suite.id, 0))
-			p := run(t, "openssl", append([]string{"s_client", "-connect", l.Addr().String()}, opensslDTLS(suite.name)...)...)
+			p := realparts.StartTyped(t, "openssl", append([]string{"s_client", "-connect", l.Addr().String()}, opensslDTLS(suite.name)...)...)
 			c := acceptDTLS(t, l)
 			if s := c.ConnectionState(); s.CipherSuite != suite.id || string(s.Identity) != identity || !s.ExtendedMasterSecret {
 				t.Errorf("state %+v", s)
 			}
 			datagrams(t, c, p)
-			p.says(t, "Q\n")
+			p.Says("Q\n")
 			if n, err := c.Read(make([]byte, 9)); err != io.EOF {
 				t.Errorf("%d bytes and %v instead of close_notify", n, err)
 			}
@@ -135,7 +135,7 @@ func TestOpenSSLAsksForACookieAndTakesFragments(t *testing.T) {
 	})
 	t.Run("client", func(t *testing.T) {
 		l := listenDTLS(t, onlyDTLS(serverConfig(), psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, psktls.MinMTU))
-		p := run(t, "openssl", append([]string{"s_client", "-connect", l.Addr().String()}, opensslDTLS(suite)...)...)
+		p := realparts.StartTyped(t, "openssl", append([]string{"s_client", "-connect", l.Addr().String()}, opensslDTLS(suite)...)...)
 		datagrams(t, acceptDTLS(t, l), p)
 	})
 }

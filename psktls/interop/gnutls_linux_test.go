@@ -43,7 +43,7 @@ func TestGnuTLSServer(t *testing.T) {
 	for _, suite := range gnutlsSuites {
 		t.Run(psktls.CipherSuiteName(suite.id), func(t *testing.T) {
 			port := realparts.FreePort(t)
-			p := run(t, "gnutls-serv", "--echo", "--port", fmt.Sprint(port), "--pskpasswd", file, "--priority", priority(suite.priority))
+			p := realparts.StartTyped(t, "gnutls-serv", "--echo", "--port", fmt.Sprint(port), "--pskpasswd", file, "--priority", priority(suite.priority))
 			p.WaitLog(`listening on`)
 			addr := fmt.Sprintf("127.0.0.1:%d", port)
 			var c *psktls.Conn
@@ -73,7 +73,7 @@ func TestGnuTLSServer(t *testing.T) {
 // echoed has a megabyte come back.
 func echoed(t *testing.T, c *psktls.Conn) {
 	t.Helper()
-	data := text(megabyte)
+	data := realparts.Megabyte()
 	go io.WriteString(c, data) //nolint:errcheck // the reader will tell
 	got := make([]byte, len(data))
 	if _, err := io.ReadFull(c, got); err != nil {
@@ -99,8 +99,8 @@ func TestGnuTLSClient(t *testing.T) {
 				return
 			}
 			p.WaitLog("Handshake was completed")
-			exchange(t, c, p)
-			p.stdin.Close()
+			p.Exchange(c)
+			p.Stdin.Close()
 			ends(t, c)
 			c.Close()
 			if code := p.Wait(); code != 0 {
@@ -116,11 +116,11 @@ func TestGnuTLSClient(t *testing.T) {
 	}
 }
 
-func gnutlsClient(t *testing.T, addr, key, suite string) *program {
+func gnutlsClient(t *testing.T, addr, key, suite string) *realparts.Typed {
 	t.Helper()
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run(t, "gnutls-cli", "--port", port, "--pskusername", identity, "--pskkey", key, "--priority", priority(suite), host)
+	return realparts.StartTyped(t, "gnutls-cli", "--port", port, "--pskusername", identity, "--pskkey", key, "--priority", priority(suite), host)
 }

@@ -5,16 +5,10 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/simroot/simroot/internal/e2e/realparts"
 	"github.com/simroot/simroot/psktls"
@@ -41,43 +35,10 @@ func serverConfig() *psktls.Config {
 	}}
 }
 
-// program is a peer with a keyboard.
-type program struct {
-	*realparts.Process
-	stdin *os.File
-}
-
-// run starts a program with its input held open.
-func run(t *testing.T, name string, args ...string) *program {
-	t.Helper()
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer read.Close()
-	t.Cleanup(func() { write.Close() })
-	cmd := exec.Command(name, args...)
-	cmd.Stdin = read
-	return &program{realparts.StartCmd(t, cmd), write}
-}
-
-// says types into the program, and waits until it has read that: OpenSSL takes for a command only
-// what it reads alone.
-func (p *program) says(t *testing.T, text string) {
-	t.Helper()
-	if _, err := io.WriteString(p.stdin, text); err != nil {
-		t.Fatal(err)
-	}
-	realparts.WaitFor(t, "the program to read its input", func() bool {
-		unread, err := unix.IoctlGetInt(int(p.stdin.Fd()), unix.TIOCINQ)
-		return err == nil && unread == 0
-	})
-}
-
 // openssl starts a server of OpenSSL's and returns its address.
-func opensslServer(t *testing.T, args ...string) (*program, string) {
+func opensslServer(t *testing.T, args ...string) (*realparts.Typed, string) {
 	t.Helper()
-	p := run(t, "openssl", append([]string{"s_server", "-accept", "127.0.0.1:0", "-nocert"}, args...)...)
+	p := realparts.StartTyped(t, "openssl", append([]string{"s_server", "-accept", "127.0.0.1:0", "-nocert"}, args...)...)
 	return p, p.WaitLog(`ACCEPT (\S+:\d+)`)[1]
 }
 
@@ -158,40 +119,6 @@ func (s *server) failure(t *testing.T) error {
 		t.Fatal("no handshake came to an end")
 	}
 	return nil
-}
-
-// text is n bytes in lines of 64, none of which begins with a letter that the programs take
-// for a command.
-func text(n int) string {
-	var b strings.Builder
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "%08d 0123456789 abcdefghijklmnopqrstuvwxyz 0123456789 01234\n", i)
-	}
-	return b.String()
-}
-
-const megabyte = 1 << 20
-
-// exchange has a megabyte go both ways between a connection of ours and a program that shows
-// what it receives and sends what it is told.
-func exchange(t *testing.T, c *psktls.Conn, p *program) {
-	t.Helper()
-	data := text(megabyte)
-	if _, err := io.WriteString(c, data); err != nil {
-		t.Fatal(err)
-	}
-	realparts.WaitFor(t, "a megabyte at the program", func() bool { return strings.Contains(p.Output(), data[len(data)-128:]) })
-	if !strings.Contains(p.Output(), data) {
-		t.Error("something else arrived at the program")
-	}
-	go io.WriteString(p.stdin, data) //nolint:errcheck // the reader will tell
-	got := make([]byte, len(data))
-	if _, err := io.ReadFull(c, got); err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != data {
-		t.Error("something else came from the program")
-	}
 }
 
 func wantAlert(t *testing.T, err error, alert psktls.Alert, remote bool) {

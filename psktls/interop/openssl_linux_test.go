@@ -91,7 +91,7 @@ func TestOpenSSLServer(t *testing.T) {
 			if s := c.ConnectionState(); s.CipherSuite != suite.id || !s.ExtendedMasterSecret {
 				t.Errorf("state %+v", s)
 			}
-			exchange(t, c, p)
+			p.Exchange(c)
 			if err := c.CloseWrite(); err != nil {
 				t.Error(err)
 			}
@@ -104,13 +104,13 @@ func TestOpenSSLClient(t *testing.T) {
 	for _, suite := range opensslSuites {
 		t.Run(suite.name, func(t *testing.T) {
 			s := listen(t, only(serverConfig(), suite.id), nil)
-			p := run(t, "openssl", append([]string{"s_client", "-connect", s.addr}, opensslArgs(t, suite.id, suite.name)...)...)
+			p := realparts.StartTyped(t, "openssl", append([]string{"s_client", "-connect", s.addr}, opensslArgs(t, suite.id, suite.name)...)...)
 			c := s.conn(t)
 			if s := c.ConnectionState(); s.CipherSuite != suite.id || string(s.Identity) != identity || !s.ExtendedMasterSecret {
 				t.Errorf("state %+v", s)
 			}
-			exchange(t, c, p)
-			p.says(t, "Q\n")
+			p.Exchange(c)
+			p.Says("Q\n")
 			ends(t, c)
 		})
 	}
@@ -149,7 +149,7 @@ func TestOurCloseNotifyReachesOpenSSL(t *testing.T) {
 		}
 
 		s := listen(t, serverConfig(), nil)
-		client := run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, version)
+		client := realparts.StartTyped(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, version)
 		s.conn(t).Close()
 		if code := client.Wait(); code != 0 || !strings.Contains(client.Output(), "closed") {
 			t.Errorf("s_client exits with %d after close_notify", code)
@@ -158,10 +158,10 @@ func TestOurCloseNotifyReachesOpenSSL(t *testing.T) {
 }
 
 func TestOpenSSLChangesKeysAndSoDoWe(t *testing.T) {
-	update := func(t *testing.T, c *psktls.Conn, p *program) {
+	update := func(t *testing.T, c *psktls.Conn, p *realparts.Typed) {
 		for i, command := range []string{"K\n", "k\n", "K\n"} { // K asks us to do likewise
-			p.says(t, command)
-			p.says(t, "after update\n")
+			p.Says(command)
+			p.Says("after update\n")
 			line := make([]byte, len("after update\n"))
 			if _, err := io.ReadFull(c, line); err != nil || string(line) != "after update\n" {
 				t.Fatalf("%q, %v", line, err)
@@ -175,7 +175,7 @@ func TestOpenSSLChangesKeysAndSoDoWe(t *testing.T) {
 			}
 			p.WaitLog(answer)
 		}
-		exchange(t, c, p)
+		p.Exchange(c)
 	}
 	t.Run("server", func(t *testing.T) {
 		p, addr := opensslServer(t, "-psk", pskHex, "-psk_identity", identity, "-tls1_3")
@@ -187,7 +187,7 @@ func TestOpenSSLChangesKeysAndSoDoWe(t *testing.T) {
 	})
 	t.Run("client", func(t *testing.T) {
 		s := listen(t, serverConfig(), nil)
-		p := run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_3")
+		p := realparts.StartTyped(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_3")
 		update(t, s.conn(t), p)
 	})
 }
@@ -203,13 +203,13 @@ func TestOpenSSLWithoutForwardSecrecyInTLS13(t *testing.T) {
 	if curve := c.ConnectionState().Curve; curve != 0 {
 		t.Errorf("forward secrecy by %v although we have no curve", curve)
 	}
-	exchange(t, c, p)
+	p.Exchange(c)
 
 	config = serverConfig()
 	config.Curves = []tls.CurveID{}
 	s := listen(t, config, nil)
-	p = run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_3", "-allow_no_dhe_kex")
-	exchange(t, s.conn(t), p)
+	p = realparts.StartTyped(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_3", "-allow_no_dhe_kex")
+	p.Exchange(s.conn(t))
 }
 
 func TestOpenSSLAndHelloRetryRequest(t *testing.T) {
@@ -221,13 +221,13 @@ func TestOpenSSLAndHelloRetryRequest(t *testing.T) {
 	if curve := c.ConnectionState().Curve; curve != psktls.CurveP256 {
 		t.Error(curve)
 	}
-	exchange(t, c, p)
+	p.Exchange(c)
 
 	config := serverConfig()
 	config.Curves = []tls.CurveID{psktls.CurveP256}
 	s := listen(t, config, nil)
-	p = run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_3", "-groups", "X25519:P-256")
-	exchange(t, s.conn(t), p)
+	p = realparts.StartTyped(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_3", "-groups", "X25519:P-256")
+	p.Exchange(s.conn(t))
 }
 
 func TestAHintFromOpenSSLIsPassedOver(t *testing.T) {
@@ -236,7 +236,7 @@ func TestAHintFromOpenSSLIsPassedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exchange(t, c, p)
+	p.Exchange(c)
 }
 
 func TestOpenSSLRefusesTheWrongAndSoDoWe(t *testing.T) {
@@ -262,7 +262,7 @@ func TestOpenSSLRefusesTheWrongAndSoDoWe(t *testing.T) {
 			{"-psk", pskHex, "-psk_identity", "a stranger"},
 		} {
 			s := listen(t, serverConfig(), nil)
-			p := run(t, "openssl", append([]string{"s_client", "-connect", s.addr, version}, args...)...)
+			p := realparts.StartTyped(t, "openssl", append([]string{"s_client", "-connect", s.addr, version}, args...)...)
 			err := s.failure(t)
 			wantAlert(t, err, alert, false)
 			if unknown := args[3] != identity; errors.Is(err, psktls.ErrUnknownIdentity) != unknown {
@@ -291,7 +291,7 @@ func TestOpenSSLDetectsAFlippedBit(t *testing.T) {
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		var f *flipper
 		s := listen(t, serverConfig(), func(conn net.Conn) net.Conn { f = &flipper{Conn: conn}; return f })
-		run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, version)
+		realparts.StartTyped(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, version)
 		c := s.conn(t)
 		f.on = true
 		if _, err := io.WriteString(c, "hello\n"); err != nil {
@@ -307,7 +307,7 @@ func TestOpenSSLWithALPNAndServerName(t *testing.T) {
 		config := serverConfig()
 		config.NextProtos = []string{"coap", "mqtt"}
 		s := listen(t, config, nil)
-		p := run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, version, "-alpn", "http/1.1,mqtt", "-servername", "device.example")
+		p := realparts.StartTyped(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, version, "-alpn", "http/1.1,mqtt", "-servername", "device.example")
 		if state := s.conn(t).ConnectionState(); state.NegotiatedProtocol != "mqtt" || state.ServerName != "device.example" {
 			t.Errorf("state %+v", state)
 		}
@@ -329,7 +329,7 @@ func TestOpenSSLWithALPNAndServerName(t *testing.T) {
 func TestOpenSSLExportsTheSameKeyingMaterial(t *testing.T) {
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		s := listen(t, serverConfig(), nil)
-		p := run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, version, "-keymatexport", "EXPORTER-simroot", "-keymatexportlen", "24")
+		p := realparts.StartTyped(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, version, "-keymatexport", "EXPORTER-simroot", "-keymatexportlen", "24")
 		state := s.conn(t).ConnectionState()
 		got, err := state.ExportKeyingMaterial("EXPORTER-simroot", nil, 24)
 		if err != nil {
@@ -352,13 +352,13 @@ func TestOpenSSLWithoutExtendedMasterSecret(t *testing.T) {
 		config := serverConfig()
 		config.RequireExtendedMasterSecret = required
 		s := listen(t, config, nil)
-		p := run(t, "env", "OPENSSL_CONF="+file, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_2")
+		p := realparts.StartTyped(t, "env", "OPENSSL_CONF="+file, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_2")
 		if required {
 			wantAlert(t, s.failure(t), psktls.AlertHandshakeFailure, false)
 			continue
 		}
 		c := s.conn(t)
-		exchange(t, c, p)
+		p.Exchange(c)
 		state := c.ConnectionState()
 		if _, err := state.ExportKeyingMaterial("EXPORTER-simroot", nil, 32); state.ExtendedMasterSecret || !errors.Is(err, psktls.ErrNoExport) {
 			t.Errorf("extended %v, export: %v", state.ExtendedMasterSecret, err)
@@ -372,14 +372,14 @@ func TestRenegotiationByOpenSSLIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.says(t, "r\n")
+	p.Says("r\n")
 	_, err = c.Read(make([]byte, 1))
 	wantAlert(t, err, psktls.AlertNoRenegotiation, false)
 
 	s := listen(t, serverConfig(), nil)
-	client := run(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_2")
+	client := realparts.StartTyped(t, "openssl", "s_client", "-connect", s.addr, "-psk", pskHex, "-psk_identity", identity, "-tls1_2")
 	conn := s.conn(t)
-	client.says(t, "R\n")
+	client.Says("R\n")
 	_, err = conn.Read(make([]byte, 1))
 	wantAlert(t, err, psktls.AlertNoRenegotiation, false)
 }
