@@ -28,6 +28,7 @@ const (
 	CodeCardRefused     Code = "card_refused"       // the card refused a command
 	CodeCardMisbehaved  Code = "card_misbehaved"    // the card answered something that cannot be true
 	CodeTrialFailed     Code = "trial_failed"       // the new credential did not work yet: the SIM goes on with the one it has
+	CodeFeedHistory     Code = "feed_history"       // the position is not in this platform's history: take the state anew
 	CodeConflict        Code = "conflict"           // the state does not allow this
 	CodeAlreadyExists   Code = "already_exists"     //
 	CodeTooLarge        Code = "too_large"          //

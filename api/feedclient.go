@@ -21,19 +21,23 @@ const MaxFeedLine = 64 << 10
 var ErrFeedSilent = errors.New("platform: the feed fell silent")
 
 // Feed makes one connection to the feed and calls fn for every line, in order, beginning
-// with the header; the first event is the one after the given sequence number, or 1 for 0.
+// with the header. The feed goes on from the given position, or begins with the state if that
+// is nil.
 //
 // It returns nil if the platform ends the stream between two lines, the error of fn if
 // that fails, [context.Cause] of ctx if that ends, and otherwise what went wrong: a
-// refusal ([Error]), [ErrFeedSilent], a line that is cut off, too long or none of the
+// refusal ([Error]; [CodeFeedHistory] if the position is not in the platform's history), [ErrFeedSilent], a line that is cut off, too long or none of the
 // contract. It does not connect again: the caller knows from where to resume.
-func (c *Client) Feed(ctx context.Context, after int64, fn func(FeedLine) error) error {
+func (c *Client) Feed(ctx context.Context, from *FeedPosition, fn func(FeedLine) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(3*FeedHeartbeat, func() { cancel(ErrFeedSilent) })
 	defer silence.Stop()
 
-	query := url.Values{"after": {strconv.FormatInt(after, 10)}}
+	query := url.Values{"state": {"true"}}
+	if from != nil {
+		query = url.Values{"after": {strconv.FormatInt(from.Seq, 10)}, "id": {from.ID}, "mark": {from.Mark}}
+	}
 	answer, err := c.send(ctx, http.MethodGet, PathFeed, query, "", nil)
 	if err != nil {
 		return feedError(ctx, err)
@@ -90,20 +94,27 @@ func parseFeedLine(text []byte) (FeedLine, error) {
 		return FeedLine{}, fmt.Errorf("platform: a line of the feed is not what this version expects: %w", err)
 	}
 	parts := 0
-	for _, set := range []bool{line.Header != nil, line.Event != nil, line.Head != nil} {
+	for _, set := range []bool{line.Header != nil, line.State != nil, line.Event != nil, line.Heartbeat != nil} {
 		if set {
 			parts++
 		}
 	}
-	switch e := line.Event; {
-	case parts != 1:
-		return FeedLine{}, fmt.Errorf("platform: a line of the feed has %d parts, want exactly one of header, event and head", parts)
-	case line.Header != nil && (line.Header.ID == "" || line.Header.Head < 0):
-		return FeedLine{}, errors.New("platform: the feed's header lacks its ID or has a negative head")
-	case e != nil && e.Seq < 1:
+	if parts != 1 {
+		return FeedLine{}, fmt.Errorf("platform: a line of the feed has %d parts, want exactly one of header, state, event and heartbeat", parts)
+	}
+	if h := line.Header; h != nil && (h.ID == "" || h.Seq < 0 || h.Head < h.Seq) {
+		return FeedLine{}, errors.New("platform: the feed's header lacks its ID or has a head before its position")
+	}
+	if h := line.Heartbeat; h != nil && h.Head < 0 {
+		return FeedLine{}, errors.New("platform: a heartbeat of the feed has a negative head")
+	}
+	if e := line.Event; e != nil && e.Seq < 1 {
 		return FeedLine{}, fmt.Errorf("platform: an event of the feed has the sequence number %d, want 1 or more", e.Seq)
-	case e != nil && (e.SIM == nil) == (e.Credential == nil):
-		return FeedLine{}, fmt.Errorf("platform: event %d of the feed must tell of either a SIM or a credential", e.Seq)
+	}
+	for _, e := range []*Event{line.State, line.Event} {
+		if e != nil && (e.SIM == nil) == (e.Credential == nil) {
+			return FeedLine{}, fmt.Errorf("platform: event %d of the feed must tell of either a SIM or a credential", e.Seq)
+		}
 	}
 	return line, nil
 }

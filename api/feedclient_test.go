@@ -32,11 +32,11 @@ const (
 
 func TestFeedHandsOutEveryLineInOrder(t *testing.T) {
 	var got []FeedLine
-	err := feedOf(io.NopCloser(strings.NewReader(header+first+`{"head":2}`+"\n"))).Feed(t.Context(), 0, func(l FeedLine) error {
+	err := feedOf(io.NopCloser(strings.NewReader(header+first+`{"heartbeat":{"head":2,"time":"2026-01-01T00:00:00Z"}}`+"\n"))).Feed(t.Context(), nil, func(l FeedLine) error {
 		got = append(got, l)
 		return nil
 	})
-	if err != nil || len(got) != 3 || got[0].Header.ID != "x" || got[1].Event.SIM.State != Seen || *got[2].Head != 2 {
+	if err != nil || len(got) != 3 || got[0].Header.ID != "x" || got[1].Event.SIM.State != Seen || got[2].Heartbeat.Head != 2 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -48,16 +48,18 @@ func TestFeedRefusesWhatIsNoneOfTheContract(t *testing.T) {
 		"two headers":        header + header,
 		"cut line":           header + first[:30],
 		"cut before newline": header + strings.TrimSuffix(first, "\n"),
-		"too long":           header + `{"head":` + strings.Repeat(" ", MaxFeedLine) + "1}\n",
+		"too long":           header + `{"heartbeat":{"head":` + strings.Repeat(" ", MaxFeedLine) + "1}}\n",
 		"no JSON":            header + "hello\n",
 		"nothing set":        header + "{}\n",
-		"two set":            header + `{"head":1,"header":{"id":"x","head":1}}` + "\n",
+		"two set":            header + `{"heartbeat":{"head":1},"header":{"id":"x","head":1}}` + "\n",
 		"event of nothing":   header + `{"event":{"seq":1}}` + "\n",
 		"event of two":       header + `{"event":{"seq":1,"sim":{},"credential":{}}}` + "\n",
+		"state of nothing":   header + `{"state":{}}` + "\n",
+		"head before seq":    `{"header":{"id":"x","seq":2,"head":1}}` + "\n",
 		"event 0":            header + `{"event":{"seq":0,"sim":{}}}` + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := feedOf(io.NopCloser(strings.NewReader(body))).Feed(t.Context(), 0, func(FeedLine) error { return nil }); err == nil {
+			if err := feedOf(io.NopCloser(strings.NewReader(body))).Feed(t.Context(), nil, func(FeedLine) error { return nil }); err == nil {
 				t.Error("was taken")
 			}
 		})
@@ -66,7 +68,7 @@ func TestFeedRefusesWhatIsNoneOfTheContract(t *testing.T) {
 
 func TestFeedEndsWithTheErrorOfItsReader(t *testing.T) {
 	want := errors.New("enough")
-	err := feedOf(io.NopCloser(strings.NewReader(header+first))).Feed(t.Context(), 0, func(l FeedLine) error {
+	err := feedOf(io.NopCloser(strings.NewReader(header+first))).Feed(t.Context(), nil, func(l FeedLine) error {
 		if l.Event != nil {
 			return want
 		}
@@ -82,7 +84,7 @@ func TestFeedGivesUpASilentPlatform(t *testing.T) {
 		in, out := io.Pipe()
 		go io.WriteString(out, header)
 		begin := time.Now()
-		err := feedOf(in).Feed(t.Context(), 0, func(FeedLine) error { return nil })
+		err := feedOf(in).Feed(t.Context(), nil, func(FeedLine) error { return nil })
 		if !errors.Is(err, ErrFeedSilent) {
 			t.Errorf("got %v, want ErrFeedSilent", err)
 		}
@@ -99,12 +101,12 @@ func TestFeedGoesOnWhileHeartbeatsCome(t *testing.T) {
 			io.WriteString(out, header)
 			for range 10 {
 				time.Sleep(2 * FeedHeartbeat) // of the bubble's clock
-				io.WriteString(out, `{"head":2}`+"\n")
+				io.WriteString(out, `{"heartbeat":{"head":2,"time":"2026-01-01T00:00:00Z"}}`+"\n")
 			}
 			out.Close()
 		}()
 		lines := 0
-		if err := feedOf(in).Feed(t.Context(), 0, func(FeedLine) error { lines++; return nil }); err != nil || lines != 11 {
+		if err := feedOf(in).Feed(t.Context(), nil, func(FeedLine) error { lines++; return nil }); err != nil || lines != 11 {
 			t.Errorf("got %d lines, %v", lines, err)
 		}
 	})
@@ -115,14 +117,14 @@ func TestFeedEndsWithItsContext(t *testing.T) {
 	go io.WriteString(out, header)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	want := errors.New("closing time")
-	err := feedOf(in).Feed(ctx, 0, func(FeedLine) error { cancel(want); return nil })
+	err := feedOf(in).Feed(ctx, nil, func(FeedLine) error { cancel(want); return nil })
 	if err != want {
 		t.Errorf("got %v", err)
 	}
 }
 
 func FuzzFeedLine(f *testing.F) {
-	for _, seed := range []string{header, first, `{"head":2}`, `{}`, `null`, `{"event":{"seq":1,"credential":{"id":"a","fingerprint":"AA=="}}}`} {
+	for _, seed := range []string{header, first, `{"heartbeat":{"head":2,"time":"2026-01-01T00:00:00Z"}}`, `{}`, `null`, `{"event":{"seq":1,"credential":{"id":"a","fingerprint":"AA=="}}}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/simroot/simroot/api"
 )
 
 // The files in [Options.Dir] that keep the platform's CA certificates over restarts.
@@ -23,6 +25,8 @@ type anchors struct {
 	roots, issuers []byte // PEM, as fetched
 	pool           *x509.CertPool
 }
+
+func (a *anchors) digest() string { return api.CADigest(a.roots, a.issuers) }
 
 // newAnchors checks that every issuing CA chains to a trust anchor.
 func newAnchors(roots, issuers []byte) (*anchors, error) {

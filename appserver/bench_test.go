@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
-	"path/filepath"
 	"testing"
 
 	"github.com/simroot/simroot/appserver/internal/platformtest"
@@ -59,9 +58,8 @@ func BenchmarkLookup(b *testing.B) {
 	m := open(b, p, Options{})
 	r := newReplica()
 	for _, e := range history(100_000) {
-		r.apply(e)
+		r.follow(e)
 	}
-	r.feed = "first"
 	m.mu.Lock()
 	m.current = r
 	m.mu.Unlock()
@@ -76,18 +74,14 @@ func BenchmarkLookup(b *testing.B) {
 
 // BenchmarkReplay reads a journal of 100,000 events, which is what a restart costs.
 func BenchmarkReplay(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "journal")
 	events := history(42_858)[:100_000]
-	for _, state := range []int{0, len(events)} {
-		name := "events"
-		if state > 0 {
-			name = "state"
-		}
-		writeJournal(b, path, events, state)
+	for name, state := range map[string]int{"events": 0, "state": len(events)} {
+		dir := b.TempDir()
+		writeJournal(b, dir, events, state)
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				j, _, damage, err := openJournal(path)
+				j, _, damage, err := openJournal(dir)
 				if err != nil || damage != nil {
 					b.Fatal(err, damage)
 				}

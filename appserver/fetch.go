@@ -42,14 +42,14 @@ func newFetcher(platform *api.Client, v *vault, log *slog.Logger) *fetcher {
 }
 
 // consider notes what the feed says of a credential.
-func (f *fetcher) consider(c *api.Credential) {
-	switch {
-	case c == nil || c.Type != api.PSKType:
-	case c.State.Accepted():
+func (f *fetcher) consider(c *entry) {
+	switch state := api.CredentialState(c.State); {
+	case c.ID == "" || c.Type != api.PSKType:
+	case state.Accepted():
 		if !f.vault.has(c.ID) {
 			f.want(c.ID)
 		}
-	case c.State.Final():
+	case state.Final():
 		f.drop(c.ID)
 		if err := f.vault.forget(c.ID); err != nil {
 			f.log.Error("the end of a secret is not kept on disk", "credential", c.ID, "error", err)

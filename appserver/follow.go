@@ -11,22 +11,19 @@ import (
 )
 
 // HistoryError means that the platform does not continue the history that the replica
-// follows: it was restored from a backup or replaced, or it skipped an event. Everything
-// is then fetched anew; what was known serves on until that is complete.
+// follows: it was restored from a backup, or replaced. Everything is then fetched anew; what
+// was known serves on until that is complete.
 type HistoryError struct {
-	Feed, WantFeed string // the platform's history, and the replica's
-	Seq, WantSeq   int64  // the platform's position, and the lowest that would continue the replica
+	At  api.FeedPosition // the replica's
+	Err error            // what shows it
 }
 
 func (e *HistoryError) Error() string {
-	if e.Feed != e.WantFeed {
-		return fmt.Sprintf("the platform's history is %q and not %q: it was replaced; everything is fetched anew", e.Feed, e.WantFeed)
-	}
-	if e.Seq < e.WantSeq {
-		return fmt.Sprintf("the platform is at %d, behind %d: it was restored from a backup; everything is fetched anew", e.Seq, e.WantSeq)
-	}
-	return fmt.Sprintf("the platform sent event %d where %d was due; everything is fetched anew", e.Seq, e.WantSeq)
+	return fmt.Sprintf("the platform does not continue history %q after event %d: it was restored from a backup or replaced; everything is fetched anew (%v)", e.At.ID, e.At.Seq, e.Err)
 }
+
+// Unwrap returns what shows it.
+func (e *HistoryError) Unwrap() error { return e.Err }
 
 // The waits between two connections: doubled from the first to the last, less a random
 // part, and back to the first after progress.
@@ -41,14 +38,24 @@ func (m *Middleware) follow(ctx context.Context) {
 		if err := m.fetchAnchors(ctx); err != nil && ctx.Err() == nil {
 			m.log.Warn("the platform's CA certificates cannot be fetched; those known are used", "error", err)
 		}
+		var from *api.FeedPosition
+		if m.next == nil {
+			at := m.current.FeedPosition
+			from = &at
+		} else { // a part of a state is of no use
+			m.next, m.stateTold = newReplica(), false
+		}
 		progress := false
-		err := m.platform.Feed(ctx, m.target().seq, func(line api.FeedLine) error {
-			err := m.take(line)
+		err := m.platform.Feed(ctx, from, func(line api.FeedLine) error {
+			err := m.take(ctx, line)
 			progress = progress || err == nil && line.Header == nil
 			return err
 		})
 		if ctx.Err() != nil {
 			return
+		}
+		if api.HasCode(err, api.CodeFeedHistory) {
+			err = m.otherHistory(err)
 		}
 		m.disconnected(err)
 		if progress {
@@ -61,6 +68,13 @@ func (m *Middleware) follow(ctx context.Context) {
 		}
 		wait = min(2*wait, lastWait)
 	}
+}
+
+// otherHistory has everything fetched anew.
+func (m *Middleware) otherHistory(shown error) error {
+	at := m.target().FeedPosition
+	m.next = newReplica()
+	return &HistoryError{at, shown}
 }
 
 func (m *Middleware) disconnected(err error) {
@@ -87,98 +101,132 @@ func (m *Middleware) target() *replica {
 }
 
 // take takes over one line of the feed.
-func (m *Middleware) take(line api.FeedLine) error {
+func (m *Middleware) take(ctx context.Context, line api.FeedLine) error {
 	switch t := m.target(); {
 	case line.Header != nil:
-		if t.feed != "" && t.feed != line.Header.ID || line.Header.Head < t.seq {
-			m.next = newReplica()
-			return &HistoryError{Feed: line.Header.ID, WantFeed: t.feed, Seq: line.Header.Head, WantSeq: t.seq}
+		h := line.Header
+		if h.State != (m.next != nil) || !h.State && h.FeedPosition != t.FeedPosition {
+			return fmt.Errorf("the platform begins the feed at event %d of %q, and was asked for %d of %q", h.Seq, h.ID, t.Seq, t.ID)
 		}
-		if t.feed == "" { // which no handshake asks yet
-			t.feed = line.Header.ID
+		t.FeedPosition = h.FeedPosition
+		m.contact(ctx, api.Heartbeat{Head: h.Head, Time: h.Time, CAs: h.CAs})
+	case line.State != nil:
+		e := newEntry(line.State)
+		if m.next == nil || m.stateTold {
+			return errors.New("the platform tells a state that was not asked for")
 		}
-		m.contact(line.Header.Head)
-	case line.Head != nil:
-		if *line.Head < t.seq {
-			m.next = newReplica()
-			return &HistoryError{Feed: t.feed, WantFeed: t.feed, Seq: *line.Head, WantSeq: t.seq}
+		if err := e.check(); err != nil {
+			return fmt.Errorf("the platform's state: %w", err)
 		}
-		m.contact(*line.Head)
-		if m.next == nil && m.journal.broken() {
-			m.rewrite()
+		t.apply(e)
+		return nil
+	case line.Heartbeat != nil:
+		if line.Heartbeat.Head < t.Seq {
+			return m.otherHistory(fmt.Errorf("it is at event %d", line.Heartbeat.Head))
 		}
-	case line.Event.Seq <= t.seq:
+		m.contact(ctx, *line.Heartbeat)
+		m.stateTold = true
+	case line.Event.Seq <= t.Seq:
 		return nil // told twice
-	case line.Event.Seq != t.seq+1:
-		m.next = newReplica()
-		return &HistoryError{Feed: t.feed, WantFeed: t.feed, Seq: line.Event.Seq, WantSeq: t.seq + 1}
-	case t == m.next:
-		t.apply(line.Event)
+	case line.Event.Seq != t.Seq+1:
+		return fmt.Errorf("the platform sent event %d where %d was due", line.Event.Seq, t.Seq+1)
 	default:
-		m.change(line.Event)
+		e := newEntry(line.Event)
+		if err := e.check(); err != nil {
+			return fmt.Errorf("the platform's event %d: %w", e.Seq, err)
+		}
+		if t == m.next {
+			t.apply(e)
+			t.Seq, t.Mark = e.Seq, e.Mark
+		} else {
+			m.change(e)
+		}
 	}
 	m.settle()
+	m.keep()
 	return nil
 }
 
 // contact notes a sign of life.
-func (m *Middleware) contact(head int64) {
+func (m *Middleware) contact(ctx context.Context, h api.Heartbeat) {
+	now := m.clock()
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.status.Connected, m.status.Contact, m.status.Head, m.status.Err = true, m.clock(), head, nil
+	m.status.Connected, m.status.Contact, m.status.Head, m.status.Err = true, now, h.Head, nil
+	m.mu.Unlock()
+	m.compareClocks(now, h.Time)
+	if err := m.journal.heard(h.Time); err != nil {
+		m.notKept(err)
+	}
+	if known := m.anchors.Load(); h.CAs != "" && (known == nil || known.digest() != h.CAs) {
+		if err := m.fetchAnchors(ctx); err != nil && ctx.Err() == nil {
+			m.log.Warn("the platform has other CA certificates, which cannot be fetched yet; those known are used", "error", err)
+		}
+	}
 }
 
 // change applies an event to the state that is served: first in memory, then to the
 // connections, then on disk, so that a revocation works at once.
-func (m *Middleware) change(e *api.Event) {
-	now := m.clock()
+func (m *Middleware) change(e *entry) {
+	own, now := m.clock(), m.now()
+	type cut struct {
+		print  Fingerprint
+		id     Identity
+		reason error
+	}
+	var cuts []cut
 	m.mu.Lock()
-	touched := m.current.apply(e)
-	m.status.Contact, m.status.Head = now, max(m.status.Head, e.Seq)
+	r := m.current
+	touched := r.apply(e)
+	r.Seq, r.Mark = e.Seq, e.Mark
+	m.status.Contact, m.status.Head = own, max(m.status.Head, e.Seq)
+	barred := r.barred(touched, now)
+	for _, c := range r.of(touched) {
+		if m.live.has(c.print) {
+			cuts = append(cuts, cut{c.print, r.identify(c), r.cut(c, now)})
+		}
+	}
 	m.mu.Unlock()
 
-	for _, c := range touched.credentials {
-		if reason := m.cutReason(c.print); reason != nil {
-			if n := m.live.cut(c.print, reason); n > 0 {
-				m.log.Info("connections were cut off", "iccid", c.ICCID, "credential", c.Credential, "count", n, "reason", reason)
-			}
+	for _, c := range cuts {
+		if c.reason == nil {
+			c.reason = m.denied(c.id)
+		}
+		if c.reason == nil {
+			continue
+		}
+		if n := m.live.cut(c.print, c.reason); n > 0 {
+			m.log.Info("connections were cut off", "iccid", c.id.ICCID, "credential", c.id.Credential, "count", n, "reason", c.reason)
 		}
 	}
 	if m.secrets != nil {
-		m.secrets.consider(e.Credential)
+		m.secrets.consider(e)
 	}
 	if err := m.journal.append(e); err != nil {
-		m.log.Error("the replica is not kept on disk any more; it works on in memory, and writing is tried again", "dir", m.dir, "error", err)
+		m.notKept(err)
 	}
 	select {
 	case m.unsaved <- struct{}{}:
 	default:
 	}
-	if m.journal.overgrown(m.current.size()) {
-		m.rewrite()
-	}
-	m.watchers.tell(Change{
-		ICCID: touched.iccid, Barred: touched.barred(now),
-		Revoked: e.Credential != nil && e.Credential.State == api.Revoked,
-	})
+	m.watchers.tell(Change{ICCID: e.ICCID, Barred: barred, Revoked: e.ID != "" && e.State == string(api.Revoked)})
 }
 
 // settle serves from the state that was fetched anew as soon as it is complete, and tells
 // when the replica has caught up.
 func (m *Middleware) settle() {
-	if m.target().seq < m.status.Head {
+	if m.target().Seq < m.status.Head || m.next != nil && !m.stateTold {
 		return
 	}
 	if m.next != nil {
 		m.mu.Lock()
 		m.current, m.next = m.next, nil
 		m.mu.Unlock()
-		m.log.Info("the platform's state is complete", "feed", m.current.feed, "seq", m.current.seq, "sims", len(m.current.sims))
+		m.log.Info("the platform's state is complete", "feed", m.current.ID, "seq", m.current.Seq, "sims", m.current.sims.len())
+		m.journal.abandon()
 		m.live.cutAll(m.cutReason)
 		if m.secrets != nil {
 			m.secrets.reconcile(m.current.secrets)
 		}
-		m.rewrite()
 		m.watchers.tell(Change{})
 	}
 	m.readyOnce.Do(func() { close(m.ready) })
@@ -186,14 +234,21 @@ func (m *Middleware) settle() {
 
 // cutReason is why connections with this credential must end, nil if they may go on.
 func (m *Middleware) cutReason(print Fingerprint) error {
-	now := m.clock()
+	own, now := m.clock(), m.now()
 	m.mu.RLock()
-	c := m.current.byPrint[print]
+	if m.cutStale > 0 && m.stale(own, m.cutStale) {
+		m.mu.RUnlock()
+		return ErrStale
+	}
+	c := m.current.byFingerprint(&print)
 	if c == nil {
 		m.mu.RUnlock()
 		return ErrUnknown
 	}
-	id, reason := c.Identity, c.cut(now)
+	id, reason := Identity{}, m.current.cut(c, now)
+	if reason == nil && m.policy != nil {
+		id = m.current.identify(c)
+	}
 	m.mu.RUnlock()
 	if reason == nil {
 		reason = m.denied(id)
@@ -201,40 +256,16 @@ func (m *Middleware) cutReason(print Fingerprint) error {
 	return reason
 }
 
-// rewrite makes the journal hold the present state and no more.
-func (m *Middleware) rewrite() {
-	m.mu.Lock()
-	m.current.forget(m.clock())
-	m.mu.Unlock()
-	if err := m.journal.rewrite(m.current); err != nil {
-		m.log.Error("the replica is not kept on disk", "dir", m.dir, "error", err)
-	}
-}
-
-// save syncs the journal: as often as the disk can, however fast the events come.
-func (m *Middleware) save(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-m.unsaved:
-			if err := m.journal.sync(); err != nil {
-				m.log.Error("the replica may not survive a loss of power", "dir", m.dir, "error", err)
-			}
-		}
-	}
-}
-
 // The intervals of what no event triggers.
 const (
-	expireEvery  = 10 * time.Second
+	sweepEvery   = 10 * time.Second
 	anchorsEvery = 10 * time.Minute
 )
 
-// expire cuts connections whose credential has reached its end, and looks for new CA
-// certificates.
-func (m *Middleware) expire(ctx context.Context) {
-	ends, fetches := time.NewTicker(expireEvery), time.NewTicker(anchorsEvery)
+// sweep cuts connections whose credential has reached its end, or for which the replica has
+// become too old, and looks for new CA certificates.
+func (m *Middleware) sweep(ctx context.Context) {
+	ends, fetches := time.NewTicker(sweepEvery), time.NewTicker(anchorsEvery)
 	defer ends.Stop()
 	defer fetches.Stop()
 	for {

@@ -59,29 +59,66 @@ func TestTheFeedIsResumedWithNeitherGapNorDouble(t *testing.T) {
 	}
 }
 
-func TestAGapIsFetchedAnewWhileTheOldStateServes(t *testing.T) {
+func TestWhileEverythingIsFetchedAnewTheOldStateServes(t *testing.T) {
 	p := platformtest.New(t)
-	sim := p.Provision(t, platformtest.ICCID(1))
+	sim, late := p.Provision(t, platformtest.ICCID(1)), p.Provision(t, platformtest.ICCID(2))
 	m := open(t, p, Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	served := make(chan error, 1)
-	p.Tamper(func(seq int64, line []byte) ([]byte, bool) {
-		if seq == 3 && ctx.Err() == nil {
-			cancel()
-			return nil, false
-		}
-		if seq == 1 { // of the second, complete fetch
+	served := make(chan error, 10)
+	p.Tamper(func(_ int64, line []byte) ([]byte, bool) {
+		if bytes.HasPrefix(line, []byte(`{"state"`)) {
 			_, err := m.Lookup(sim.Fingerprint)
 			served <- err
 		}
 		return line, false
 	})
-	p.Provision(t, platformtest.ICCID(2))
+	p.Restore(2, "")
 	if err := <-served; err != nil {
 		t.Errorf("while everything is fetched anew: %v", err)
 	}
-	inStep(t, m, p)
+	await(t, m, func() bool { _, err := m.Lookup(late.Fingerprint); return err == ErrUnknown })
+}
+
+// A state of a thousand SIMs is told while they change, and the connection breaks in between:
+// what is served in the end is the platform's state, and never a part of it.
+func TestTheFirstStateIsCompleteOrNotServed(t *testing.T) {
+	p := platformtest.New(t)
+	var sims []platformtest.SIM
+	for i := range 20 {
+		sims = append(sims, p.Provision(t, platformtest.ICCID(i)))
+	}
+	lines := 0
+	var m *Middleware
+	started := make(chan struct{})
+	p.Tamper(func(_ int64, line []byte) ([]byte, bool) {
+		if !bytes.HasPrefix(line, []byte(`{"state"`)) {
+			return line, false
+		}
+		<-started
+		for _, sim := range sims {
+			if _, err := m.Lookup(sim.Fingerprint); err != ErrNotReady {
+				t.Errorf("in the middle of the state: got %v, want ErrNotReady", err)
+			}
+		}
+		lines++
+		if lines == 25 { // after it was told
+			p.SetCredential(sims[0].Credential, api.Revoked)
+		}
+		return line, lines == 30
+	})
+	m = openUnready(t, p, Options{})
+	close(started)
+	if err := m.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, sim := range sims {
+		want := error(nil)
+		if i == 0 {
+			want = ErrRevoked
+		}
+		if _, err := m.Lookup(sim.Fingerprint); err != want {
+			t.Errorf("SIM %d: got %v, want %v", i, err, want)
+		}
+	}
 }
 
 func TestARestoredOrReplacedPlatformIsFollowedFromItsStart(t *testing.T) {
@@ -90,7 +127,7 @@ func TestARestoredOrReplacedPlatformIsFollowedFromItsStart(t *testing.T) {
 		want error
 	}{
 		"restored from a backup": {"", ErrUnknown},
-		"another history":        {"second", ErrUnknown},
+		"another platform":       {"second", ErrUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := platformtest.New(t)

@@ -162,6 +162,13 @@ func (r *registry) remove(c *Conn) {
 	c.prev, c.next = nil, nil
 }
 
+// has tells whether there is a connection with a credential.
+func (r *registry) has(print Fingerprint) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conns[print] != nil
+}
+
 // cut closes all connections with a credential, and tells how many there were.
 func (r *registry) cut(print Fingerprint, reason error) int {
 	var list []*Conn

@@ -85,6 +85,7 @@ func TestALiveConnectionEndsWhenItsTimeComes(t *testing.T) {
 	now := make(chan time.Time, 1)
 	now <- time.Now()
 	clock := func() time.Time { n := <-now; now <- n; return n }
+	p.Clock(clock)
 	m := open(t, p, Options{Clock: clock})
 	conn, device, err := connect(t, m, serverConfig(t, m, p), clientConfig(p, sim.Certificate, tls.VersionTLS13))
 	if err != nil {

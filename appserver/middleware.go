@@ -29,10 +29,12 @@ type Options struct {
 	// fetched.
 	SealingKey []byte
 
-	// MaxStale is how long new handshakes are accepted after the last sign of life from
-	// the platform; then they are refused with [ErrStale], and so they are between Open
-	// and the first contact. 0: for ever, with what is known.
+	// MaxStale is how old the replica may become: when the platform's last sign of life is
+	// longer ago, new handshakes are refused with [ErrStale]. 0, the default: they are
+	// accepted for ever, by what is known.
 	MaxStale time.Duration
+	// CutStale is the same for live connections, which are then closed. 0: never.
+	CutStale time.Duration
 	// Handshakes is how many handshakes a [Listener] runs at once; 0: 1024.
 	Handshakes int
 	// HandshakeTimeout ends a handshake that does not get on; 0: 10 seconds.
@@ -44,6 +46,8 @@ type Options struct {
 
 	Logger *slog.Logger     // nil: [slog.Default]
 	Clock  func() time.Time // nil: [time.Now]
+
+	retryDisk time.Duration // 0: the constant
 }
 
 // Middleware knows which credentials are good. It is safe for concurrent use.
@@ -52,15 +56,18 @@ type Middleware struct {
 	dir        string
 	sealingKey []byte
 	maxStale   time.Duration
+	cutStale   time.Duration
+	retryDisk  time.Duration
 	handshakes int
 	timeout    time.Duration
 	policy     Policy
 	log        *slog.Logger
 	clock      func() time.Time
 
-	anchors atomic.Pointer[anchors]
-	live    registry
-	secrets *fetcher // nil: there is no key to open them with
+	anchors   atomic.Pointer[anchors]
+	corrected atomic.Pointer[correction] // nil: the clock is right, as far as is known
+	live      registry
+	secrets   *fetcher // nil: there is no key to open them with
 
 	mu      sync.RWMutex // guards what follows; taken before live's
 	current *replica     // handshakes ask this one
@@ -71,7 +78,9 @@ type Middleware struct {
 	readyOnce sync.Once
 
 	// Of the goroutine that follows the feed.
-	next    *replica // a state fetched from the start, not served before it is complete
+	next      *replica // a state fetched anew, not served before it is complete
+	stateTold bool     // all of it was told, but what has changed meanwhile
+
 	journal *journal
 	unsaved chan struct{} // asks for a sync of the journal
 
@@ -83,16 +92,26 @@ type Middleware struct {
 
 // Status tells how well the replica follows the platform.
 type Status struct {
-	Feed      string    // the platform's name for its history; empty: nothing was ever received
-	Seq       int64     // the last event that is applied
-	Head      int64     // the platform's last event, as of Contact
-	Connected bool      // the feed is open
-	Secrets   int       // of PSKs that are accepted, still to be fetched
-	Contact   time.Time // the last sign of life since Open; zero: none
-	// Lag is the time since Contact, or since Open if there was none.
+	Feed      string // the platform's name for its history; empty: nothing was ever received
+	Seq       int64  // the last event that is applied
+	Head      int64  // the platform's last event, as of Contact
+	Connected bool   // the feed is open
+	Secrets   int    // of PSKs that are accepted, still to be fetched
+	// Contact is the platform's last sign of life; zero: none ever. An earlier process may have
+	// heard it, to the minute.
+	Contact time.Time
+	// Lag is the time since Contact, or since Open if there was none: how stale the
+	// replica is.
 	Lag time.Duration
-	// Err is why the last connection ended.
+	// Stale tells that new handshakes are refused for that; see [Options.MaxStale].
+	Stale bool
+	// ClockOff is by how much this machine's clock was ahead of the platform's at the last
+	// sign of life. Beyond a minute, dates are taken by the platform's clock.
+	ClockOff time.Duration
+	// Err is why the last connection ended; nil while Connected.
 	Err error
+	// DiskErr is why the replica is not kept on disk as it should be; nil: it is.
+	DiskErr error
 
 	opened time.Time
 }
@@ -108,15 +127,21 @@ func Open(ctx context.Context, o Options) (*Middleware, error) {
 		return nil, err
 	}
 	m := &Middleware{
-		platform: o.Platform, dir: o.Dir, sealingKey: slices.Clone(o.SealingKey), maxStale: o.MaxStale,
+		platform: o.Platform, dir: o.Dir, sealingKey: slices.Clone(o.SealingKey), maxStale: o.MaxStale, cutStale: o.CutStale, retryDisk: o.retryDisk,
 		handshakes: o.Handshakes, timeout: o.HandshakeTimeout, policy: o.Policy, log: o.Logger, clock: o.Clock,
 		ready: make(chan struct{}), unsaved: make(chan struct{}, 1),
+	}
+	if o.MaxStale < 0 || o.CutStale < 0 {
+		return nil, errors.New("appserver: Options.MaxStale and CutStale cannot be negative")
 	}
 	if m.handshakes <= 0 {
 		m.handshakes = 1024
 	}
 	if m.timeout <= 0 {
 		m.timeout = 10 * time.Second
+	}
+	if m.retryDisk <= 0 {
+		m.retryDisk = retryDisk
 	}
 	if m.log == nil {
 		m.log = slog.Default()
@@ -134,7 +159,7 @@ func Open(ctx context.Context, o Options) (*Middleware, error) {
 	ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx))
 	m.running.Go(func() { m.follow(ctx) })
 	m.running.Go(func() { m.save(ctx) })
-	m.running.Go(func() { m.expire(ctx) })
+	m.running.Go(func() { m.sweep(ctx) })
 	if m.secrets != nil {
 		for range fetchers {
 			m.running.Go(func() { m.secrets.run(ctx) })
@@ -153,7 +178,7 @@ func (m *Middleware) load() error {
 		return err
 	}
 	var damage error
-	m.journal, m.current, damage, err = openJournal(filepath.Join(m.dir, "journal"))
+	m.journal, m.current, damage, err = openJournal(m.dir)
 	if err != nil {
 		lock.Close()
 		return err
@@ -162,13 +187,19 @@ func (m *Middleware) load() error {
 	if damage != nil {
 		m.log.Error("the journal was damaged; what is missing is fetched from the platform again", "dir", m.dir, "damage", damage)
 	}
-	if m.current.feed == "" {
+	if m.current.ID == "" {
 		m.next = newReplica()
 	}
 	if err := m.loadAnchors(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		m.log.Error("the kept CA certificates cannot be used and are fetched again", "dir", m.dir, "error", err)
 	}
-	m.status = Status{Feed: m.current.feed, Seq: m.current.seq, Head: m.current.seq, opened: m.clock()}
+	m.status = Status{Head: m.current.Seq, opened: m.clock()}
+	if m.journal.contact != 0 {
+		m.status.Contact = time.UnixMicro(m.journal.contact)
+		if m.status.opened.Before(m.status.Contact) { // then the clock is slow, by that at least
+			m.compareClocks(m.status.opened, m.status.Contact)
+		}
+	}
 	return nil
 }
 
@@ -211,19 +242,29 @@ func (m *Middleware) Synced() Status {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	s := m.status
-	s.Feed, s.Seq = m.current.feed, m.current.seq
-	s.Lag = m.lag(m.clock())
+	now := m.clock()
+	s.Feed, s.Seq = m.current.ID, m.current.Seq
+	s.Lag, s.Stale = m.lag(now), m.maxStale > 0 && m.stale(now, m.maxStale)
+	s.DiskErr = m.journal.failure()
 	if m.secrets != nil {
 		s.Secrets = m.secrets.missing()
 	}
 	return s
 }
 
+// lag is how old the replica is. Now is by this machine's clock, as Contact is.
 func (m *Middleware) lag(now time.Time) time.Duration {
 	if m.status.Contact.IsZero() {
 		return now.Sub(m.status.opened)
 	}
-	return now.Sub(m.status.Contact)
+	return max(0, now.Sub(m.status.Contact))
+}
+
+// stale tells whether the replica is older than a limit, or of unknown age: the platform was never
+// heard, or by this machine's clock it was in the future.
+func (m *Middleware) stale(now time.Time, limit time.Duration) bool {
+	c := m.status.Contact
+	return c.IsZero() || now.Sub(c) > limit || c.Sub(now) > clockTolerance
 }
 
 // Lookup tells whose credential has the given fingerprint, and with an error why a new
@@ -238,26 +279,38 @@ func (m *Middleware) Lookup(fingerprint Fingerprint) (Identity, error) {
 }
 
 // find is Lookup without the policy.
-func (m *Middleware) find(fingerprint Fingerprint) (Identity, error) {
-	now := m.clock()
+func (m *Middleware) find(fingerprint Fingerprint) (id Identity, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	c := m.current.byPrint[fingerprint]
-	var id Identity
+	c, err := m.judge(&fingerprint)
 	if c != nil {
-		id = c.Identity
+		id = m.current.identify(c)
 	}
+	return id, err
+}
+
+// accepts is find for those who need not know who it is, nor why not.
+func (m *Middleware) accepts(fingerprint Fingerprint) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	_, err := m.judge(&fingerprint)
+	return err == nil
+}
+
+// judge finds a credential and tells why it is refused. The caller holds the lock.
+func (m *Middleware) judge(fingerprint *Fingerprint) (*credential, error) {
+	c := m.current.byFingerprint(fingerprint)
 	switch {
 	case m.closed:
-		return id, ErrClosed
-	case m.current.feed == "":
-		return id, ErrNotReady
-	case m.maxStale > 0 && (m.status.Contact.IsZero() || m.lag(now) > m.maxStale):
-		return id, ErrStale
+		return c, ErrClosed
+	case m.current.ID == "":
+		return c, ErrNotReady
+	case m.maxStale > 0 && m.stale(m.clock(), m.maxStale):
+		return c, ErrStale
 	case c == nil:
-		return id, ErrUnknown
+		return nil, ErrUnknown
 	}
-	return id, c.refusal(now)
+	return c, m.current.refusal(c, m.now())
 }
 
 // Identify is [Middleware.Lookup] for the certificate that the peer of a TLS connection
@@ -273,13 +326,13 @@ func (m *Middleware) Identify(state tls.ConnectionState) (Identity, error) {
 // Barred lists, in order, the ICCIDs of the SIMs that had a credential and now have none
 // that is accepted, and of those that are suspended or terminated.
 func (m *Middleware) Barred() []string {
-	now := m.clock()
+	now := m.now()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var iccids []string
-	for iccid, s := range m.current.sims {
-		if s.barred(now) {
-			iccids = append(iccids, iccid)
+	for i := range m.current.sims.used {
+		if m.current.barred(i, now) {
+			iccids = append(iccids, unpackICCID(m.current.sims.at(i).iccid))
 		}
 	}
 	slices.Sort(iccids)

@@ -31,7 +31,7 @@ func (m *Middleware) startSecrets(sealingKey []byte) error {
 		m.log.Error("the file of sealed secrets was damaged, or belongs to another key; what is missing is fetched from the platform again", "file", path, "damage", damage)
 	}
 	m.secrets = newFetcher(m.platform, v, m.log)
-	if m.current.feed != "" {
+	if m.current.ID != "" {
 		m.secrets.reconcile(m.current.secrets)
 	}
 	return nil

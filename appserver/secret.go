@@ -51,21 +51,23 @@ func (m *Middleware) ConfirmSecret(ctx context.Context, credentialID string) err
 
 // lookupSecret finds what is known of a PSK that is accepted.
 func (m *Middleware) lookupSecret(credentialID string) (Identity, *api.Confirmation, error) {
-	now := m.clock()
+	now := m.now()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	c := m.current.byID[credentialID]
+	c := m.current.byCredentialID(credentialID)
 	if c == nil {
 		return Identity{}, nil, ErrUnknown
 	}
-	if c.Type != api.PSKType {
-		return c.Identity, nil, ErrNoSecret
+	id := m.current.identify(c)
+	if id.Type != api.PSKType {
+		return id, nil, ErrNoSecret
 	}
-	if err := c.refusal(now); err != nil {
-		return c.Identity, nil, err
+	if err := m.current.refusal(c, now); err != nil {
+		return id, nil, err
 	}
-	if c.confirmation == nil || len(c.confirmation.Challenge) != perso.ChallengeSize {
-		return c.Identity, nil, ErrNotConfirmed
+	confirmation := m.current.confirmation(c)
+	if confirmation == nil {
+		return id, nil, ErrNotConfirmed
 	}
-	return c.Identity, c.confirmation, nil
+	return id, confirmation, nil
 }

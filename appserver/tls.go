@@ -60,13 +60,15 @@ func (m *Middleware) guard(base *tls.Config, a *anchors) *tls.Config {
 	}
 	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
 	if c.Time == nil {
-		c.Time = m.clock
+		c.Time = m.now
 	}
 	also := base.VerifyConnection
 	// Unlike VerifyPeerCertificate, this is called for a resumed session as well.
 	c.VerifyConnection = func(state tls.ConnectionState) error {
-		if id, err := m.Identify(state); err != nil {
-			return refused(id, err)
+		if m.policy != nil || len(state.PeerCertificates) == 0 || !m.accepts(sha256.Sum256(state.PeerCertificates[0].Raw)) {
+			if id, err := m.Identify(state); err != nil {
+				return refused(id, err)
+			}
 		}
 		if also != nil {
 			return also(state)
@@ -130,6 +132,9 @@ func (m *Middleware) enlist(c *Conn) (err error) {
 	// A revocation between the check in the handshake and this line found no connection
 	// to cut. So list it first, then check again: one of the two must see the other.
 	m.live.add(c)
+	if m.policy == nil && m.accepts(c.print) {
+		return nil
+	}
 	if _, err := m.Lookup(c.print); err != nil {
 		c.cutOff(err)
 		return refused(c.id, err)

@@ -3,6 +3,7 @@
 package platformtest
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -28,32 +29,44 @@ type Platform struct {
 
 	server *httptest.Server
 
-	mu        sync.Mutex
-	feed      string
-	events    []api.Event
-	creds     map[string]*api.Credential
-	sims      map[string]*api.SIM
-	sealed    map[string][]byte
-	tamper    func(seq int64, line []byte) (out []byte, end bool)
-	offline   bool
-	withheld  bool
-	heartbeat time.Duration
-	changed   chan struct{} // closed at every change
-	feeds     int
+	mu                     sync.Mutex
+	feed                   string
+	events                 []api.Event
+	creds                  map[string]*api.Credential
+	sims                   map[string]*api.SIM
+	sealed                 map[string][]byte
+	tamper                 func(seq int64, line []byte) (out []byte, end bool)
+	withheld               bool
+	offline                bool
+	heartbeat              time.Duration
+	now                    func() time.Time
+	moreRoots, moreIssuers []byte
+	changed                chan struct{} // closed at every change
+	feeds                  int
 }
 
 // New starts a platform that ends with the test.
 func New(t testing.TB) *Platform {
 	t.Helper()
 	p := &Platform{
-		CA: NewCA(t), feed: "first", heartbeat: api.FeedHeartbeat,
+		CA: NewCA(t), feed: "first", heartbeat: api.FeedHeartbeat, now: time.Now,
 		creds: make(map[string]*api.Credential), sims: make(map[string]*api.SIM), sealed: make(map[string][]byte),
 		changed: make(chan struct{}),
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+api.PathFeed, p.serveFeed)
-	mux.HandleFunc("GET "+api.PathTrustAnchors, func(w http.ResponseWriter, _ *http.Request) { w.Write(p.CA.RootPEM) })
-	mux.HandleFunc("GET "+api.PathIssuers, func(w http.ResponseWriter, _ *http.Request) { w.Write(p.CA.IssuerPEM) })
+	mux.HandleFunc("GET "+api.PathTrustAnchors, func(w http.ResponseWriter, _ *http.Request) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		roots, _ := p.anchors()
+		w.Write(roots)
+	})
+	mux.HandleFunc("GET "+api.PathIssuers, func(w http.ResponseWriter, _ *http.Request) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		_, issuers := p.anchors()
+		w.Write(issuers)
+	})
 	mux.HandleFunc("GET "+api.PathCRL, func(w http.ResponseWriter, _ *http.Request) { w.Write(p.CA.CRL()) })
 	mux.HandleFunc("POST "+api.PathCredentials+"/{id}/secret", p.serveSecret)
 	p.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -109,6 +122,20 @@ func (p *Platform) Offline(offline bool) {
 // Heartbeat sets how often an idle feed tells its head.
 func (p *Platform) Heartbeat(every time.Duration) { p.configure(func() { p.heartbeat = every }) }
 
+// Clock sets the platform's clock, which feeds tell.
+func (p *Platform) Clock(now func() time.Time) { p.configure(func() { p.now = now }) }
+
+// Publish adds the certificates of another CA to those of the platform's own, or takes
+// them away again with nil.
+func (p *Platform) Publish(other *CA) {
+	p.configure(func() {
+		p.moreRoots, p.moreIssuers = nil, nil
+		if other != nil {
+			p.moreRoots, p.moreIssuers = other.RootPEM, other.IssuerPEM
+		}
+	})
+}
+
 // Feeds is how many feeds were opened so far.
 func (p *Platform) Feeds() int {
 	p.mu.Lock()
@@ -148,7 +175,7 @@ func (p *Platform) Restore(seq int64, feed string) {
 
 // append adds an event. The caller holds the lock.
 func (p *Platform) append(e api.Event) {
-	e.Seq, e.Time = int64(len(p.events))+1, time.Now()
+	e.Seq, e.Time, e.Mark = int64(len(p.events))+1, p.now(), rand.Text()
 	if e.SIM != nil {
 		sim := *e.SIM
 		e.SIM = &sim
@@ -160,17 +187,39 @@ func (p *Platform) append(e api.Event) {
 }
 
 func (p *Platform) serveFeed(w http.ResponseWriter, r *http.Request) {
-	after, err := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
-	if err != nil {
+	query := r.URL.Query()
+	state := query.Get("state") == "true"
+	after, err := strconv.ParseInt(query.Get("after"), 10, 64)
+	if err != nil && !state {
 		http.Error(w, "after", http.StatusBadRequest)
 		return
 	}
 	p.mu.Lock()
 	p.feeds++
-	header := api.FeedLine{Header: &api.FeedHeader{ID: p.feed, Head: int64(len(p.events))}}
+	if state {
+		after = int64(len(p.events))
+	}
+	at := api.FeedPosition{ID: p.feed, Seq: after, Mark: p.mark(after)}
+	head, anchors := int64(len(p.events)), api.CADigest(p.anchors())
+	now := p.now()
+	lines := p.state()
 	p.mu.Unlock()
-	if !p.send(w, 0, header) {
+	if !state && (query.Get("id") != at.ID || query.Get("mark") != at.Mark || after > head) {
+		refuse(w, http.StatusConflict, api.CodeFeedHistory)
 		return
+	}
+	if !p.send(w, 0, api.FeedLine{Header: &api.FeedHeader{FeedPosition: at, Head: head, Time: now, CAs: anchors, State: state}}) {
+		return
+	}
+	if state {
+		for _, e := range lines {
+			if !p.send(w, 0, api.FeedLine{State: &e}) {
+				return
+			}
+		}
+		if !p.beat(w) {
+			return
+		}
 	}
 	for {
 		p.mu.Lock()
@@ -178,11 +227,9 @@ func (p *Platform) serveFeed(w http.ResponseWriter, r *http.Request) {
 		if int(after) < len(p.events) {
 			events = p.events[after:]
 		}
-		head, changed, heartbeat, id := int64(len(p.events)), p.changed, p.heartbeat, p.feed
+		head, changed, heartbeat := int64(len(p.events)), p.changed, p.heartbeat
 		p.mu.Unlock()
-		if id != header.Header.ID || after > head {
-			after = head
-		}
+		after = min(after, head)
 		for _, e := range events {
 			if !p.send(w, e.Seq, api.FeedLine{Event: &e}) {
 				return
@@ -196,11 +243,51 @@ func (p *Platform) serveFeed(w http.ResponseWriter, r *http.Request) {
 			cancel()
 		case <-ctx.Done():
 			cancel()
-			if r.Context().Err() != nil || !p.send(w, 0, api.FeedLine{Head: &head}) {
+			if r.Context().Err() != nil || !p.beat(w) {
 				return
 			}
 		}
 	}
+}
+
+// state is what the events so far come to. The caller holds the lock.
+func (p *Platform) state() []api.Event {
+	var lines []api.Event
+	for _, s := range p.sims {
+		sim := *s
+		lines = append(lines, api.Event{Time: p.now(), SIM: &sim})
+	}
+	for _, c := range p.creds {
+		credential := *c
+		credential.Certificate = nil
+		lines = append(lines, api.Event{Time: p.now(), Credential: &credential})
+	}
+	return lines
+}
+
+func (p *Platform) mark(seq int64) string {
+	if seq < 1 || int(seq) > len(p.events) {
+		return ""
+	}
+	return p.events[seq-1].Mark
+}
+
+func (p *Platform) anchors() (roots, issuers []byte) {
+	return append(bytes.Clone(p.CA.RootPEM), p.moreRoots...), append(bytes.Clone(p.CA.IssuerPEM), p.moreIssuers...)
+}
+
+// beat writes a heartbeat.
+func (p *Platform) beat(w http.ResponseWriter) bool {
+	p.mu.Lock()
+	line := api.FeedLine{Heartbeat: &api.Heartbeat{Head: int64(len(p.events)), Time: p.now(), CAs: api.CADigest(p.anchors())}}
+	p.mu.Unlock()
+	return p.send(w, 0, line)
+}
+
+func refuse(w http.ResponseWriter, status int, code api.Code) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(api.Error{Code: code, Title: string(code)})
 }
 
 // send writes a line, and tells whether the feed goes on.
@@ -233,9 +320,7 @@ func (p *Platform) serveSecret(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	if !ok {
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(http.StatusNotFound)
-		json.NewEncoder(w).Encode(api.Error{Code: api.CodeUnknownCred, Title: "unknown"})
+		refuse(w, http.StatusNotFound, api.CodeUnknownCred)
 		return
 	}
 	json.NewEncoder(w).Encode(api.SealedSecret{Sealed: sealed})
@@ -255,7 +340,13 @@ func ICCID(n int) string { return fmt.Sprintf("8949%015d", n) }
 // Provision gives a SIM a new certificate and makes it active.
 func (p *Platform) Provision(t testing.TB, iccid string) SIM {
 	t.Helper()
-	certificate := p.CA.Device(t, iccid)
+	return p.ProvisionBy(t, p.CA, iccid)
+}
+
+// ProvisionBy is Provision with a certificate of another CA.
+func (p *Platform) ProvisionBy(t testing.TB, ca *CA, iccid string) SIM {
+	t.Helper()
+	certificate := ca.Device(t, iccid)
 	leaf := certificate.Leaf
 	s := SIM{ICCID: iccid, Certificate: certificate, Fingerprint: sha256.Sum256(leaf.Raw)}
 	s.Credential = fmt.Sprintf("%s-%s", iccid, leaf.SerialNumber.Text(16))

@@ -123,7 +123,7 @@ func refusedOrFine(err error) bool {
 func history(ctx context.Context, w *fixture.World, iccid string, after int64) (sim api.SIM, all map[string]api.Credential, err error) {
 	all = map[string]api.Credential{}
 	for {
-		events, err := w.Feed.Read(ctx, after, 1000)
+		events, err := w.Feed.Read(ctx, api.FeedPosition{Seq: after}, 1000)
 		if err != nil || len(events) == 0 {
 			return sim, all, err
 		}

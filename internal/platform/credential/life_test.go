@@ -46,7 +46,7 @@ func TestACertificateGoesThroughItsLife(t *testing.T) {
 		t.Errorf("the SIM is %s, %v", sim.State, err)
 	}
 	var states []string
-	events, err := w.Feed.Read(t.Context(), 0, 100)
+	events, err := w.Feed.Read(t.Context(), api.FeedPosition{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

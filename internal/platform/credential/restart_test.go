@@ -107,7 +107,7 @@ func TestWhatWasAnsweredRevokedStaysRevokedThroughKill9(t *testing.T) {
 	defer w.Store.Close()
 	onFeed := map[string]api.CredentialState{}
 	for after := int64(0); after < w.Feed.Head(); {
-		events, err := w.Feed.Read(t.Context(), after, 1000)
+		events, err := w.Feed.Read(t.Context(), api.FeedPosition{Seq: after}, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}

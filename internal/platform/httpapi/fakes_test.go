@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/credential"
+	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/token"
@@ -191,17 +193,39 @@ func (f *fake) Head() int64 {
 	return int64(len(f.events))
 }
 
-func (f *fake) Read(_ context.Context, after int64, limit int) ([]api.Event, error) {
+func (f *fake) Position(context.Context) (api.FeedPosition, error) {
+	n := f.Head()
+	p := api.FeedPosition{ID: f.ID(), Seq: n}
+	if n > 0 {
+		p.Mark = f.events[n-1].Mark
+	}
+	return p, f.err
+}
+
+func (f *fake) Check(_ context.Context, p api.FeedPosition) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.ID != "" && p.ID != "history" || p.Seq > int64(len(f.events)) || p.Mark != "" && p.Mark != f.events[p.Seq-1].Mark {
+		return feed.ErrHistory
+	}
+	return nil
+}
+
+func (f *fake) Read(_ context.Context, p api.FeedPosition, limit int) ([]api.Event, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
 		return nil, f.err
 	}
-	if after >= int64(len(f.events)) {
+	if p.Seq >= int64(len(f.events)) {
 		return nil, nil
 	}
-	events := f.events[after:]
+	events := f.events[p.Seq:]
 	return events[:min(limit, len(events))], nil
+}
+
+func (f *fake) State(_ context.Context, _ time.Time, yield func([]api.Event) error) error {
+	return yield([]api.Event{{SIM: &api.SIM{ICCID: knownICCID}}})
 }
 
 func (f *fake) Wait(ctx context.Context, after int64) error {
@@ -226,7 +250,7 @@ func (f *fake) happen(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for range n {
-		f.events = append(f.events, api.Event{Seq: int64(len(f.events) + 1), Time: time.Unix(0, 0), SIM: &api.SIM{ICCID: knownICCID}})
+		f.events = append(f.events, api.Event{Seq: int64(len(f.events) + 1), Mark: fmt.Sprintf("m%d", len(f.events)+1), Time: time.Unix(0, 0), SIM: &api.SIM{ICCID: knownICCID}})
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})

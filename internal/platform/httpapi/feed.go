@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -11,13 +12,18 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/feed"
+	"github.com/simroot/simroot/internal/platform/refuse"
 )
 
 // feedBatch is how many events are read at once.
 const feedBatch = 1000
 
 type feedInput struct {
-	After int64 `query:"after" minimum:"0" doc:"The sequence number of the last event that is known already; 0 for none."`
+	State bool   `query:"state" doc:"Begin with the present state of everything."`
+	After int64  `query:"after" minimum:"0" doc:"Otherwise: the sequence number of the last event that is known already; 0 for none."`
+	ID    string `query:"id" maxLength:"64" doc:"The history that it belongs to: the id of the header under which it came."`
+	Mark  string `query:"mark" maxLength:"64" doc:"Its mark."`
 }
 
 type feedOutput struct{ Body func(huma.Context) }
@@ -26,24 +32,44 @@ func (s *Server) addFeed() {
 	add(s, huma.Operation{
 		OperationID: "follow-feed", Method: http.MethodGet, Path: api.PathFeed, Tags: []string{tagFeed},
 		Summary: "Follow the changes of SIMs and credentials",
-		Description: "Newline-delimited JSON, one FeedLine a line, that does not end: a header, every event after the given one in the order of their commits, " +
-			"further ones as they happen, and at least every 5 seconds a line with the head.",
+		Description: "Newline-delimited JSON, one FeedLine a line, that does not end: a header, if asked for the present state and then a heartbeat, " +
+			"every event after the position that is given or that the header names, in the order of their commits, further ones as they happen, " +
+			"and at least every 5 seconds a heartbeat. A position that is not in the platform's history is refused with the code feed_history.",
 		Responses: map[string]*huma.Response{"200": {
 			Description: "The stream",
 			Content: map[string]*huma.MediaType{"application/x-ndjson": {
 				Schema: s.schemaOf(api.FeedLine{}),
 			}},
 		}},
-	}, appserverOnly, func(_ context.Context, in *feedInput) (*feedOutput, error) {
+	}, appserverOnly, func(ctx context.Context, in *feedInput) (*feedOutput, error) {
+		from, err := s.feedStart(ctx, in)
+		if err != nil {
+			return nil, err
+		}
 		return &feedOutput{func(ctx huma.Context) {
 			_, w := humago.Unwrap(ctx)
-			s.stream(ctx.Context(), w, in.After)
+			s.stream(ctx.Context(), w, from, in.State)
 		}}, nil
 	})
 }
 
+// feedStart is the position from which the events come.
+func (s *Server) feedStart(ctx context.Context, in *feedInput) (api.FeedPosition, error) {
+	if in.State {
+		return s.services.Feed.Position(ctx)
+	}
+	from := api.FeedPosition{ID: in.ID, Seq: in.After, Mark: in.Mark}
+	err := s.services.Feed.Check(ctx, from)
+	if errors.Is(err, feed.ErrHistory) {
+		return from, refuse.With(api.CodeFeedHistory, http.StatusConflict,
+			"event %d of history %q is not one of this platform, which was restored from a backup or replaced: take the present state (state=true)", in.After, in.ID)
+	}
+	from.ID = s.services.Feed.ID()
+	return from, err
+}
+
 // stream writes the feed until the client or the server goes.
-func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64) {
+func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.FeedPosition, state bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.serving, cancel)()
@@ -54,26 +80,37 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 
-	feed := s.services.Feed
+	source := s.services.Feed
 	out := newBurst(w, connection)
-	out.line(api.FeedLine{Header: &api.FeedHeader{ID: feed.ID(), Head: feed.Head()}})
-	for {
-		events, err := feed.Read(ctx, after, feedBatch)
-		if err != nil {
-			if ctx.Err() == nil {
-				s.log.ErrorContext(ctx, "feed", "request", requestID(ctx), "after", after, "error", err)
+	out.line(api.FeedLine{Header: &api.FeedHeader{FeedPosition: after, Head: max(source.Head(), after.Seq), Time: time.Now().UTC(), CAs: s.caDigest(), State: state}})
+	if state {
+		err := source.State(ctx, time.Now(), func(page []api.Event) error {
+			for i := range page {
+				out.line(api.FeedLine{State: &page[i]})
 			}
+			return out.flush()
+		})
+		if err != nil {
+			s.feedFailed(ctx, out, err)
+			return
+		}
+		out.line(s.heartbeat())
+	}
+	for {
+		events, err := source.Read(ctx, after, feedBatch)
+		if err != nil {
+			s.feedFailed(ctx, out, err)
 			return // the follower comes again
 		}
 		// An event can be read a moment before it is the head. Whoever had it already then
 		// would take the lower head for that of another history.
-		head := feed.Head()
+		head := source.Head()
 		for len(events) > 0 && events[len(events)-1].Seq > head {
 			events = events[:len(events)-1]
 		}
 		for i := range events {
 			out.line(api.FeedLine{Event: &events[i]})
-			after = events[i].Seq
+			after.Seq, after.Mark = events[i].Seq, events[i].Mark
 		}
 		if out.flush() != nil {
 			return
@@ -81,26 +118,40 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after int64)
 		if len(events) == feedBatch {
 			continue
 		}
-		if !s.await(ctx, after) {
+		if !s.await(ctx, after.Seq) {
 			if ctx.Err() != nil {
 				return
 			}
-			head := feed.Head()
-			out.line(api.FeedLine{Head: &head})
+			out.line(s.heartbeat())
 		}
+	}
+}
+
+func (s *Server) heartbeat() api.FeedLine {
+	return api.FeedLine{Heartbeat: &api.Heartbeat{Head: s.services.Feed.Head(), Time: time.Now().UTC(), CAs: s.caDigest()}}
+}
+
+func (s *Server) caDigest() string {
+	return api.CADigest(s.services.Authority.Anchors(), s.services.Authority.Issuers())
+}
+
+// feedFailed logs why a feed ends, unless that is the client or the server.
+func (s *Server) feedFailed(ctx context.Context, out *burst, err error) {
+	if ctx.Err() == nil && out.err == nil {
+		s.log.ErrorContext(ctx, "feed", "request", requestID(ctx), "error", err)
 	}
 }
 
 // await waits for an event after the given one, and tells whether it came before a
 // heartbeat was due.
 func (s *Server) await(ctx context.Context, after int64) bool {
-	ctx, cancel := context.WithTimeout(ctx, heartbeat)
+	ctx, cancel := context.WithTimeout(ctx, heartbeatEvery)
 	defer cancel()
 	return s.services.Feed.Wait(ctx, after) == nil
 }
 
-// heartbeat leaves room for the way to the client.
-const heartbeat = api.FeedHeartbeat - 500*time.Millisecond
+// heartbeatEvery leaves room for the way to the client.
+const heartbeatEvery = api.FeedHeartbeat - 500*time.Millisecond
 
 // burst collects lines that go out together. Its first error stays.
 type burst struct {

@@ -85,7 +85,7 @@ func TestTheFeedTellsPastAndComingEventsInOrder(t *testing.T) {
 
 		begun := time.Now()
 		line := <-lines
-		if line.Head == nil || *line.Head != 2503 {
+		if line.Heartbeat == nil || line.Heartbeat.Head != 2503 {
 			t.Fatalf("%+v, want a heartbeat with the head 2503", line)
 		}
 		if silence := time.Since(begun); silence > api.FeedHeartbeat {
@@ -99,13 +99,40 @@ func TestTheFeedTellsPastAndComingEventsInOrder(t *testing.T) {
 	})
 }
 
-func TestAFollowerFromTheFutureHearsTheHead(t *testing.T) {
+func TestAPositionOfAnotherHistoryIsRefused(t *testing.T) {
+	f := newFake()
+	f.happen(2)
+	s, _ := newServer(t, f)
+	for _, query := range []string{"after=99", "after=1&id=other&mark=m1", "after=1&id=history&mark=m2"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", api.PathFeed+"?"+query, nil)
+		r.Header.Set("Authorization", "Bearer appserver")
+		s.Handler().ServeHTTP(w, r)
+		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), string(api.CodeFeedHistory)) {
+			t.Errorf("%s: got %d %s", query, w.Code, w.Body)
+		}
+	}
+}
+
+func TestTheStateComesBeforeTheEventsAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := newServer(t, newFake())
+		f := newFake()
+		f.happen(2)
+		s, _ := newServer(t, f)
 		ctx, cancel := context.WithCancel(t.Context())
-		lines, done := follow(ctx, s, "99")
-		if line := <-lines; line.Header == nil || line.Header.Head != 0 {
-			t.Errorf("%+v, want a header with the head 0", line)
+		lines, done := follow(ctx, s, "0&state=true")
+		if line := <-lines; line.Header == nil || !line.Header.State || line.Header.Seq != 2 || line.Header.Mark != "m2" || !line.Header.Time.Equal(time.Now()) {
+			t.Fatalf("%+v, want a header at 2", line)
+		}
+		if line := <-lines; line.State == nil || line.State.SIM.ICCID != knownICCID {
+			t.Errorf("%+v, want the state of a SIM", line)
+		}
+		if line := <-lines; line.Heartbeat == nil || line.Heartbeat.Head != 2 {
+			t.Errorf("%+v, want a heartbeat", line)
+		}
+		f.happen(1)
+		if line := <-lines; line.Event == nil || line.Event.Seq != 3 {
+			t.Errorf("%+v, want event 3", line)
 		}
 		cancel()
 		<-done
@@ -134,14 +161,14 @@ func TestNoEventIsToldBeforeItIsTheHead(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		lines, done := follow(ctx, s, "1")
 		<-lines
-		if line := <-lines; line.Head == nil || *line.Head != 1 {
+		if line := <-lines; line.Heartbeat == nil || line.Heartbeat.Head != 1 {
 			t.Errorf("%+v, want a heartbeat with the head 1", line)
 		}
 		f.mu.Lock()
 		early.head = 2
 		f.mu.Unlock()
 		line := <-lines
-		for line.Head != nil {
+		for line.Heartbeat != nil {
 			line = <-lines
 		}
 		if line.Event == nil || line.Event.Seq != 2 {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto"
 	"io"
+	"time"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/credential"
@@ -76,7 +77,14 @@ type CRL interface {
 type Feed interface {
 	ID() string
 	Head() int64
-	Read(ctx context.Context, after int64, limit int) ([]api.Event, error)
+	// Position is after the last event.
+	Position(ctx context.Context) (api.FeedPosition, error)
+	// Check fails with feed.ErrHistory if a position is not in the feed's history.
+	Check(ctx context.Context, p api.FeedPosition) error
+	// Read returns events after a position, or fails with feed.ErrHistory.
+	Read(ctx context.Context, after api.FeedPosition, limit int) ([]api.Event, error)
+	// State yields pages of the present state.
+	State(ctx context.Context, now time.Time, yield func([]api.Event) error) error
 	// Wait returns nil once there is an event after the given one, or the cause of ctx's end.
 	Wait(ctx context.Context, after int64) error
 }
