@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"sync/atomic"
 
 	"github.com/simroot/simroot/api"
@@ -104,7 +105,41 @@ func handshakeCost(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
 	if err := server.handshake(ctx, config); err != nil {
 		return nil, err
 	}
-	return append(rows, row{"TLS 1.3 handshake, warm", card.lap(), "2 APDUs"}), nil
+	rows = append(rows, row{"TLS 1.3 handshake, warm", card.lap(), "2 APDUs"})
+
+	roots, err := d.Roots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, start := range []struct {
+		what string
+		opts []device.Option
+	}{
+		{"TLS 1.3 handshake, cold, CAs from the host", nil},
+		{"", []device.Option{device.WithCache(filepath.Join(dir, "cache"))}}, // fills it
+		{"TLS 1.3 handshake, cold, CAs from the host, SIM in the cache", []device.Option{device.WithCache(filepath.Join(dir, "cache"))}},
+		{"TLS 1.3 handshake, cold, server checked by the SIM too", []device.Option{device.WithServerCheck()}},
+	} {
+		card.Reset()
+		card.lap()
+		opts := append(start.opts, device.WithRoots(roots))
+		if d, err = device.New(ctx, card, opts...); err != nil {
+			return nil, err
+		}
+		if config, err = d.TLSConfig(ctx); err != nil {
+			return nil, err
+		}
+		if err := server.handshake(ctx, config); err != nil {
+			return nil, err
+		}
+		if cost := card.lap(); start.what != "" {
+			rows = append(rows, row{start.what, cost, ""})
+		}
+	}
+	if err := server.handshake(ctx, config); err != nil {
+		return nil, err
+	}
+	return append(rows, row{"TLS 1.3 handshake, warm, server checked by the SIM too", card.lap(), ""}), nil
 }
 
 // server is an application server that greets whom it lets in.
