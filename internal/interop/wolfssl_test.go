@@ -177,6 +177,7 @@ func TestWolfSSLConnectsWithTheSIM(t *testing.T) {
 	start, shaking := exchanges.before(handshaking), exchanges.between(handshaking, established)
 	t.Logf("wolfSSL: %d commands to start, %d in the handshake, %d applet commands among them:\n%s",
 		start.commands(), shaking.commands(), shaking.commands()-shaking.count("GET RESPONSE"), shaking.table())
+	inTheTable(t, fmt.Sprintf("%d commands to start, %d in the handshake", start.commands(), shaking.commands()))
 	ourStart, ourHandshake := ours(t, modem, port)
 	t.Logf("simroot, on the same SIM: %d exchanges to start, %d in the handshake", ourStart, ourHandshake)
 	if ourHandshake != 2 {
@@ -188,6 +189,18 @@ func TestWolfSSLConnectsWithTheSIM(t *testing.T) {
 		if got := shaking.count(name); got < want {
 			t.Errorf("%d %s in the handshake: it is not the SIM that does it", got, name)
 		}
+	}
+}
+
+// inTheTable holds the table of costs to what was counted here.
+func inTheTable(t *testing.T, count string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/benchmarks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), count) {
+		t.Errorf("docs/benchmarks.md does not say %q of wolfSSL: change the row in internal/bench", count)
 	}
 }
 

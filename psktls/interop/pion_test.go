@@ -210,6 +210,7 @@ func BenchmarkDTLSHandshakeAgainstPion(b *testing.B) {
 				near.Close()
 				far.Close()
 			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "handshakes/s")
 		})
 	}
 }
