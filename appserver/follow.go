@@ -174,6 +174,9 @@ func (m *Middleware) change(e *entry) {
 		reason error
 	}
 	var cuts []cut
+	if m.secrets != nil { // first, so that who sees the event sees what it lacks
+		m.secrets.consider(e)
+	}
 	m.mu.Lock()
 	r := m.current
 	touched := r.apply(e)
@@ -198,9 +201,6 @@ func (m *Middleware) change(e *entry) {
 			m.log.Info("connections were cut off", "iccid", c.id.ICCID, "credential", c.id.Credential, "count", n, "reason", c.reason)
 		}
 	}
-	if m.secrets != nil {
-		m.secrets.consider(e)
-	}
 	if err := m.journal.append(e); err != nil {
 		m.notKept(err)
 	}
@@ -218,15 +218,15 @@ func (m *Middleware) settle() {
 		return
 	}
 	if m.next != nil {
+		if m.secrets != nil {
+			m.secrets.reconcile(m.next.secrets)
+		}
 		m.mu.Lock()
 		m.current, m.next = m.next, nil
 		m.mu.Unlock()
 		m.log.Info("the platform's state is complete", "feed", m.current.ID, "seq", m.current.Seq, "sims", m.current.sims.len())
 		m.journal.abandon()
 		m.live.cutAll(m.cutReason)
-		if m.secrets != nil {
-			m.secrets.reconcile(m.current.secrets)
-		}
 		m.watchers.tell(Change{})
 	}
 	m.readyOnce.Do(func() { close(m.ready) })

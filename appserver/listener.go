@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -49,10 +51,31 @@ func (m *Middleware) ListenerFunc(inner net.Listener, admit AdmitFunc) *Listener
 }
 
 // Accept returns the next connection whose handshake has succeeded.
-func (l *Listener) Accept() (net.Conn, error) { return l.AcceptWithContext(context.Background()) }
+func (l *Listener) Accept() (net.Conn, error) {
+	conn, err := l.next(context.Background())
+	if err != nil { // not a nil *Conn in an interface
+		return nil, err
+	}
+	return conn, nil
+}
 
-// AcceptWithContext is Accept that ends with a context, as servers of go-coap want it.
+// AcceptWithContext is Accept that ends with a context. It is what servers of go-coap call, to whom
+// [io.EOF] is the end of a listener: so it is in this error, too.
 func (l *Listener) AcceptWithContext(ctx context.Context) (net.Conn, error) {
+	conn, err := l.next(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("%w (%w)", err, io.EOF)
+		}
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (l *Listener) next(ctx context.Context) (*Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	select {
 	case <-l.ctx.Done():
 		return nil, l.reason()
@@ -64,7 +87,7 @@ func (l *Listener) AcceptWithContext(ctx context.Context) (net.Conn, error) {
 	case <-l.ctx.Done():
 		return nil, l.reason()
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err()
 	}
 }
 
@@ -78,11 +101,11 @@ type tlsListener struct{ *Listener }
 
 // Accept returns the next connection whose handshake has succeeded.
 func (l tlsListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
+	conn, err := l.next(context.Background())
 	if err != nil {
 		return nil, err
 	}
-	secured, ok := conn.(*Conn).Conn.(*tls.Conn)
+	secured, ok := conn.Conn.(*tls.Conn)
 	if !ok {
 		conn.Close()
 		return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: errors.New("not a listener of TLS")}

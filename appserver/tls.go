@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"sync"
@@ -47,6 +48,16 @@ func (m *Middleware) TLSConfig(base *tls.Config) *tls.Config {
 		return inner, nil
 	}
 	return outer
+}
+
+// ClientCAs are the certificates that a SIM's may be issued by, as of now: for TLS and DTLS
+// libraries that do not take a [crypto/tls.Config]. The pool is empty before the first
+// contact with the platform.
+func (m *Middleware) ClientCAs() *x509.CertPool {
+	if a := m.anchors.Load(); a != nil {
+		return a.pool
+	}
+	return x509.NewCertPool()
 }
 
 // guard adds to a configuration what must hold for the peer.

@@ -1,0 +1,2 @@
+// Package interop holds tests of the server middleware against programs that others wrote.
+package interop
