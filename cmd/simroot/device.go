@@ -16,7 +16,7 @@ import (
 func newDevice() *cobra.Command {
 	c := &cobra.Command{Use: "device", Short: "Use a SIM from the device it sits in"}
 	c.PersistentFlags().String(traceFlag, "", "record what passes between device and SIM in this file, without secrets")
-	c.AddCommand(newDeviceOnboard(), newDeviceStatus(), newDeviceDoctor(), newDeviceCSR())
+	c.AddCommand(newDeviceOnboard(), newDeviceStatus(), newDeviceDoctor(), newDeviceCSR(), newDeviceTunnel())
 	return c
 }
 

@@ -87,12 +87,8 @@ func secure[C net.Conn](ctx context.Context, w *way, raw net.Conn, sim *device.D
 		return none, err
 	}
 	a := attempt{raw, sim, host, &watch{}}
-	identity := ""
-	if w.Identity != nil {
-		identity = w.Identity()
-	}
 	var secured C
-	if identity != "" {
+	if identity, use := w.usePSK(ctx, sim); use {
 		secured, err = psk(ctx, a, identity)
 	} else {
 		secured, err = certificate(ctx, a)
@@ -109,4 +105,25 @@ func secure[C net.Conn](ctx context.Context, w *way, raw net.Conn, sim *device.D
 		return none, w.judge(err)
 	}
 	return secured, nil
+}
+
+// usePSK tells whether it is the SIM's PSK that is to be used, and under which identity: ""
+// is the one that the SIM names.
+func (w *way) usePSK(ctx context.Context, sim *device.Device) (identity string, use bool) {
+	if w.Identity != nil {
+		if identity = w.Identity(); identity != "" {
+			return identity, true
+		}
+	}
+	if w.withoutCertificate.Load() == sim {
+		return "", true
+	}
+	if _, err := sim.Credential(ctx); !errors.Is(err, device.ErrNoCredential) {
+		return "", false
+	}
+	if _, err := sim.PSK(ctx); err != nil {
+		return "", false // it has neither, and is told that it has no certificate
+	}
+	w.withoutCertificate.Store(sim)
+	return "", true
 }

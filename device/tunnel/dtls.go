@@ -56,13 +56,13 @@ func (f fitting) Write(b []byte) (int, error) {
 	return f.Conn.Write(b)
 }
 
-// datagramsWithPSK is psktls/dtls.
+// datagramsWithPSK is psktls/dtls. It offers connection ids too.
 func (w *way) datagramsWithPSK(ctx context.Context, a attempt, identity string) (net.Conn, error) {
 	config, err := a.pskConfig(ctx, identity)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := dtls.Client(a.raw, &dtls.Config{Config: *config, MTU: w.MTU})
+	conn, err := dtls.Client(a.raw, &dtls.Config{Config: *config, MTU: w.MTU, ConnectionIDs: dtls.OnlySend})
 	if err != nil {
 		return nil, err
 	}

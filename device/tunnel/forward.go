@@ -16,9 +16,9 @@ const (
 
 // Forward is one way through a tunnel: what reaches Local is passed on to Remote.
 type Forward struct {
-	Network string // TCP or UDP; "" is TCP
-	Local   string // HOST:PORT to listen on; port 0 is any that is free
-	Remote  string // HOST:PORT of the server; HOST is also the name or address that its certificate must have
+	Network string `json:"network"` // TCP or UDP; "" is TCP
+	Local   string `json:"local"`   // HOST:PORT to listen on; port 0 is any that is free
+	Remote  string `json:"remote"`  // HOST:PORT of the server; HOST is also the name or address that its certificate must have
 }
 
 // String is what [ParseForward] reads.

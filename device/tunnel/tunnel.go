@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/simroot/simroot/device"
@@ -51,7 +52,8 @@ type Options struct {
 	Roots *x509.CertPool
 
 	// Identity is the identity of the SIM's PSK, asked for with each connection. nil, or an
-	// empty one, stands for certificates.
+	// empty one, stands for the SIM's certificate, or, if it has a PSK and none, for the
+	// identity that the SIM names.
 	Identity func() string
 
 	// MaxConns bounds the connections and DTLS sessions that stand at the same time; 0 means
@@ -114,6 +116,10 @@ type way struct {
 	forward Forward
 	slots   chan struct{} // holds one entry for each connection or session that stands
 	log     *slog.Logger
+
+	// withoutCertificate is a SIM that has turned out to have a PSK only, so that it is not
+	// searched for a certificate each time.
+	withoutCertificate *atomic.Pointer[device.Device]
 }
 
 // Tunnel is a tunnel whose local ports are open.
@@ -133,8 +139,9 @@ func Listen(o Options) (*Tunnel, error) {
 	}
 	t := &Tunnel{}
 	slots := make(chan struct{}, o.MaxConns) // one for all forwards: they share one SIM
+	without := new(atomic.Pointer[device.Device])
 	for _, f := range o.Forwards {
-		c, err := open(way{o, f, slots, o.Log.With("forward", f.String())})
+		c, err := open(way{o, f, slots, o.Log.With("forward", f.String()), without})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("forward %s: %w", f, err), t.close())
 		}
