@@ -11,6 +11,8 @@
 // costs the SIM two commands: the object list and the certificate are read once and kept
 // until the SIM says that remote administration has changed them.
 //
+// [Device.DialAllInSIM] is for those who must show that the ephemeral keys too are the SIM's.
+//
 // A [Device] is safe for concurrent use. It never sees a private key.
 package device
 

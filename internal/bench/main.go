@@ -49,6 +49,7 @@ func run(write, only string) error {
 	for _, m := range []measurement{
 		{"cost of an onboarding", onboardingCost},
 		{"cost of a handshake", handshakeCost},
+		{"cost of all in the SIM", allInSIMCost},
 		{"handshakes per second", handshakeRate},
 		{"onboardings per second", onboardingRate},
 		{"revocation", revocationTime},
