@@ -1,110 +1,24 @@
 package dtls_test
 
 import (
-	"bytes"
 	"errors"
 	"net"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/simroot/simroot/internal/e2e/realparts"
 	"github.com/simroot/simroot/psktls"
 	"github.com/simroot/simroot/psktls/dtls"
 )
 
-// nat is a translator of addresses between one client and a server. The server sees the
-// client at the address of outside, which changes when the translator forgets.
-type nat struct {
-	t      *testing.T
-	inside net.PacketConn
-	server net.Addr
-
-	mu      sync.Mutex
-	client  net.Addr
-	outside net.PacketConn
-	hold    bool     // keep what the client sends, and do not pass it on
-	sent    [][]byte // what the client has sent
-	kept    chan []byte
-}
-
-func newNAT(t *testing.T, server net.Addr) *nat {
-	t.Helper()
-	n := &nat{t: t, inside: udp(t), server: server, kept: make(chan []byte, 16)}
-	n.forget(udp(t))
-	go func() {
-		buf := make([]byte, 2000)
-		for {
-			size, from, err := n.inside.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			n.mu.Lock()
-			n.client = from
-			n.sent = append(n.sent, bytes.Clone(buf[:size]))
-			outside, hold := n.outside, n.hold
-			n.mu.Unlock()
-			if hold {
-				n.kept <- bytes.Clone(buf[:size])
-				continue
-			}
-			outside.WriteTo(buf[:size], server) //nolint:errcheck // as datagrams go
-		}
-	}()
-	return n
-}
-
-// forget gives the client another address, as seen by the server.
-func (n *nat) forget(outside net.PacketConn) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.outside = outside
-	go func() {
-		buf := make([]byte, 2000)
-		for {
-			size, _, err := outside.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			n.mu.Lock()
-			client, current := n.client, n.outside == outside
-			n.mu.Unlock()
-			if current {
-				n.inside.WriteTo(buf[:size], client) //nolint:errcheck // as datagrams go
-			}
-		}
-	}()
-}
-
-func (n *nat) holding(hold bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.hold = hold
-}
-
-func (n *nat) last() []byte {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return bytes.Clone(n.sent[len(n.sent)-1])
-}
-
-func udp(t *testing.T) net.PacketConn {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
 // behindNAT is a client whose address can change, and its connection on the server.
-func behindNAT(t *testing.T, l *dtls.Listener, ids int) (n *nat, c, s *dtls.Conn) {
+func behindNAT(t *testing.T, l *dtls.Listener, ids int) (n *realparts.NAT, c, s *dtls.Conn) {
 	t.Helper()
-	n = newNAT(t, l.Addr())
+	n = realparts.NewNAT(t, l.Addr())
 	config := clientConfig()
 	config.ConnectionIDs = ids
-	c, err := dial(t, n.inside.LocalAddr().String(), config)
+	c, err := dial(t, n.Inside.String(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,15 +41,15 @@ func TestAClientWhoseAddressChangesKeepsItsSession(t *testing.T) {
 		}
 		says(t, c, s, "from home")
 		for range 3 {
-			elsewhere := udp(t)
-			n.forget(elsewhere)
+			elsewhere := realparts.UDP(t)
+			n.Forget(elsewhere)
 			says(t, c, s, "from elsewhere")
 			if got, want := s.RemoteAddr().String(), elsewhere.LocalAddr().String(); got != want {
 				t.Errorf("the server believes the client at %s, which is at %s", got, want)
 			}
 			says(t, s, c, "answered there")
 		}
-		n.forget(udp(t))
+		n.Forget(realparts.UDP(t))
 		c.Close()
 		if _, err := s.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("the end from yet another address: %v", err)
@@ -169,7 +83,7 @@ func TestWithoutConnectionIDsAClientIsItsAddress(t *testing.T) {
 		l := listenWithIDs(t, ids[1])
 		n, c, s := behindNAT(t, l, ids[0])
 		says(t, c, s, "from home")
-		n.forget(udp(t))
+		n.Forget(realparts.UDP(t))
 		if _, err := c.Write([]byte("from elsewhere")); err != nil {
 			t.Fatal(err)
 		}
@@ -182,12 +96,12 @@ func TestAReplayedOrForgedDatagramMovesNobody(t *testing.T) {
 	l := listenWithIDs(t, 8)
 	n, c, s := behindNAT(t, l, dtls.OnlySend)
 	says(t, c, s, "one")
-	old := n.last()
+	old := n.Last()
 	says(t, c, s, "two")
-	forged := n.last()
+	forged := n.Last()
 	forged[10] += 9 // a record number that was not yet
-	attacker := udp(t)
-	for _, d := range [][]byte{n.last(), old, forged, forged[:len(forged)-1]} {
+	attacker := realparts.UDP(t)
+	for _, d := range [][]byte{n.Last(), old, forged, forged[:len(forged)-1]} {
 		if _, err := attacker.WriteTo(d, l.Addr()); err != nil {
 			t.Fatal(err)
 		}
@@ -205,14 +119,14 @@ func TestAnAddressThatIsNotProvenIsNotFlooded(t *testing.T) {
 	l := listenWithIDs(t, 8)
 	n, c, s := behindNAT(t, l, dtls.OnlySend)
 	says(t, c, s, "from home")
-	victim := udp(t)
+	victim := realparts.UDP(t)
 	lure := func() (size int) {
-		n.holding(true)
+		held, release := n.Hold()
 		if _, err := c.Write([]byte("please send me a lot")); err != nil {
 			t.Fatal(err)
 		}
-		stolen := <-n.kept
-		n.holding(false)
+		stolen := <-held
+		release()
 		if _, err := victim.WriteTo(stolen, l.Addr()); err != nil {
 			t.Fatal(err)
 		}
@@ -269,7 +183,7 @@ func TestAClientThatComesToAnAddressDisplacesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { taken.Close() })
-	n.forget(taken)
+	n.Forget(taken)
 	says(t, c, s, "so do I")
 	says(t, s, c, "I see")
 	if _, err := first.Write([]byte("hello?")); err != nil {
@@ -281,10 +195,8 @@ func TestANewClientAtAnAddressLeavesTheSessionOfOneWithAnID(t *testing.T) {
 	l := listenWithIDs(t, 8)
 	n, c, s := behindNAT(t, l, dtls.OnlySend)
 	says(t, c, s, "before")
-	n.mu.Lock()
-	here := n.outside
-	n.mu.Unlock()
-	n.forget(udp(t))
+	here := n.Outside()
+	n.Forget(realparts.UDP(t))
 	here.Close()
 	local := here.LocalAddr().(*net.UDPAddr)
 	conn, err := net.DialUDP("udp", local, l.Addr().(*net.UDPAddr))
@@ -308,7 +220,7 @@ func TestShortConnectionIDsAreGivenOnce(t *testing.T) {
 	l := listenWithIDs(t, 1) // 256 of them: among 60 the same is bound to be drawn twice
 	for range 60 {
 		n, c, s := behindNAT(t, l, dtls.OnlySend)
-		n.forget(udp(t))
+		n.Forget(realparts.UDP(t))
 		says(t, c, s, "me")
 	}
 }

@@ -1,8 +1,7 @@
-package interop
+package psk
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -20,25 +19,23 @@ var libcoaps = []string{"openssl", "gnutls"}
 // by themselves.
 var coapSuites = map[string][]uint16{"CCM_8": {psktls.TLS_PSK_WITH_AES_128_CCM_8}, "any": nil}
 
-// coapKey is a key that can be typed.
-const coapKey = "a key of 20 letters."
-
-// eachLibcoap runs a test with each stack and choice of suites.
-func eachLibcoap(t *testing.T, test func(t *testing.T, stack string, suites []uint16)) {
-	for _, stack := range libcoaps {
-		for name, suites := range coapSuites {
-			t.Run(stack+"/"+name, func(t *testing.T) { test(t, stack, suites) })
+// eachLibcoap runs a test with each stack, choice of suites and place of the secret.
+func eachLibcoap(t *testing.T, test func(t *testing.T, p place, stack string, suites []uint16)) {
+	everyPlace(t, func(t *testing.T, p place) {
+		for _, stack := range libcoaps {
+			for name, suites := range coapSuites {
+				t.Run(stack+"/"+name, func(t *testing.T) { test(t, p, stack, suites) })
+			}
 		}
-	}
+	})
 }
 
 func TestLibcoapClient(t *testing.T) {
-	eachLibcoap(t, func(t *testing.T, stack string, suites []uint16) {
-		config := serverConfig()
+	eachLibcoap(t, func(t *testing.T, at place, stack string, suites []uint16) {
+		config := at.server()
 		config.CipherSuites = suites
-		config.GetKey = onlyIdentity(psktls.SecretKey([]byte(coapKey)))
 		l := listenDTLS(t, &dtls.Config{Config: *config})
-		p := realparts.Start(t, "coap-client-"+stack, "-B", "10", "-u", identity, "-k", coapKey,
+		p := realparts.Start(t, "coap-client-"+stack, "-B", "10", "-u", identity, "-k", string(psk),
 			fmt.Sprintf("coaps://%v/state", l.Addr()))
 		c := acceptDTLS(t, l)
 		request := make([]byte, 1500)
@@ -58,13 +55,12 @@ func TestLibcoapClient(t *testing.T) {
 }
 
 func TestLibcoapServer(t *testing.T) {
-	eachLibcoap(t, func(t *testing.T, stack string, suites []uint16) {
+	eachLibcoap(t, func(t *testing.T, at place, stack string, suites []uint16) {
 		port := freePorts(t)
-		p := realparts.Start(t, "coap-server-"+stack, "-A", "127.0.0.1", "-p", fmt.Sprint(port), "-k", coapKey, "-v", "7")
+		p := realparts.Start(t, "coap-server-"+stack, "-A", "127.0.0.1", "-p", fmt.Sprint(port), "-k", string(psk), "-v", "7")
 		p.WaitLog(fmt.Sprintf(`127\.0\.0\.1:%d`, port+1))
-		config := clientConfig()
+		config := at.client()
 		config.CipherSuites = suites
-		config.Key = psktls.SecretKey([]byte(coapKey))
 		c, err := dialDTLS(t, fmt.Sprintf("127.0.0.1:%d", port+1), &dtls.Config{Config: *config})
 		if err != nil {
 			t.Fatal(err)
@@ -98,14 +94,4 @@ func freePorts(t *testing.T) int {
 	}
 	t.Fatal("no two free ports in a row")
 	return 0
-}
-
-// onlyIdentity knows one key.
-func onlyIdentity(key psktls.Key) func(context.Context, []byte) (psktls.Key, error) {
-	return func(_ context.Context, got []byte) (psktls.Key, error) {
-		if string(got) != identity {
-			return nil, psktls.ErrUnknownIdentity
-		}
-		return key, nil
-	}
 }

@@ -1,4 +1,4 @@
-package interop
+package psk
 
 import (
 	"bytes"
@@ -22,10 +22,7 @@ import (
 
 // opensslSuites are ours that OpenSSL 3.0 offers, by its names. It has no ECDHE_PSK with
 // AES-GCM or AES-CCM.
-var opensslSuites = []struct {
-	id   uint16
-	name string
-}{
+var opensslSuites = []peerSuite{
 	{psktls.TLS_PSK_WITH_AES_128_GCM_SHA256, "PSK-AES128-GCM-SHA256"},
 	{psktls.TLS_PSK_WITH_AES_256_GCM_SHA384, "PSK-AES256-GCM-SHA384"},
 	{psktls.TLS_PSK_WITH_CHACHA20_POLY1305_SHA256, "PSK-CHACHA20-POLY1305"},
@@ -81,10 +78,10 @@ func only(c *psktls.Config, id uint16) *psktls.Config {
 }
 
 func TestOpenSSLServer(t *testing.T) {
-	for _, suite := range opensslSuites {
-		t.Run(suite.name, func(t *testing.T) {
+	everyPlace(t, func(t *testing.T, at place) {
+		eachSuite(t, at, opensslSuites, func(t *testing.T, suite peerSuite) {
 			p, addr := opensslServer(t, opensslArgs(t, suite.id, suite.name)...)
-			c, err := dial(t, addr, only(clientConfig(), suite.id))
+			c, err := dial(t, addr, only(at.client(), suite.id))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,13 +94,13 @@ func TestOpenSSLServer(t *testing.T) {
 			}
 			ends(t, c)
 		})
-	}
+	})
 }
 
 func TestOpenSSLClient(t *testing.T) {
-	for _, suite := range opensslSuites {
-		t.Run(suite.name, func(t *testing.T) {
-			s := listen(t, only(serverConfig(), suite.id), nil)
+	everyPlace(t, func(t *testing.T, at place) {
+		eachSuite(t, at, opensslSuites, func(t *testing.T, suite peerSuite) {
+			s := listen(t, only(at.server(), suite.id), nil)
 			p := realparts.StartTyped(t, "openssl", append([]string{"s_client", "-connect", s.addr}, opensslArgs(t, suite.id, suite.name)...)...)
 			c := s.conn(t)
 			if s := c.ConnectionState(); s.CipherSuite != suite.id || string(s.Identity) != identity || !s.ExtendedMasterSecret {
@@ -113,7 +110,7 @@ func TestOpenSSLClient(t *testing.T) {
 			p.Says("Q\n")
 			ends(t, c)
 		})
-	}
+	})
 }
 
 func TestOpenSSLServerEndsAndSoDoWe(t *testing.T) {
@@ -382,34 +379,4 @@ func TestRenegotiationByOpenSSLIsRefused(t *testing.T) {
 	client.Says("R\n")
 	_, err = conn.Read(make([]byte, 1))
 	wantAlert(t, err, psktls.AlertNoRenegotiation, false)
-}
-
-func TestMosquittoTakesOurKey(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "psk")
-	if err := os.WriteFile(file, []byte(identity+":"+pskHex+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	addr, _ := realparts.Mosquitto(t, "psk_file "+file+"\npsk_hint simroot\nuse_identity_as_username true\nallow_anonymous false\n")
-	for _, version := range []uint16{psktls.VersionTLS12, psktls.VersionTLS13} {
-		config := clientConfig()
-		config.MinVersion, config.MaxVersion = version, version
-		c, err := dial(t, addr, config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// CONNECT of MQTT 3.1.1, clean session, without a name; CONNACK, accepted.
-		if _, err := c.Write([]byte{0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 60, 0, 0}); err != nil {
-			t.Fatal(err)
-		}
-		var answer [4]byte
-		if _, err := io.ReadFull(c, answer[:]); err != nil || answer != [4]byte{0x20, 2, 0, 0} {
-			t.Errorf("%x: CONNACK % X, %v", version, answer, err)
-		}
-		c.Close()
-
-		config.Key = psktls.SecretKey([]byte("another key altogether"))
-		if _, err := dial(t, addr, config); err == nil {
-			t.Errorf("%x: Mosquitto takes a wrong key", version)
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package interop
+package psk
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 	"github.com/simroot/simroot/psktls"
 )
 
-func TestMain(m *testing.M) { realparts.Main(m) }
+func TestMain(m *testing.M) { realparts.Main(m, "./cmd/simroot") }
 
 var (
 	identity = "8944501234567890123"
@@ -22,18 +22,9 @@ var (
 	pskHex   = hex.EncodeToString(psk)
 )
 
-func clientConfig() *psktls.Config {
-	return &psktls.Config{Identity: []byte(identity), Key: psktls.SecretKey(psk), AllowPSKOnly: true}
-}
-
-func serverConfig() *psktls.Config {
-	return &psktls.Config{AllowPSKOnly: true, GetKey: func(_ context.Context, got []byte) (psktls.Key, error) {
-		if string(got) != identity {
-			return nil, psktls.ErrUnknownIdentity
-		}
-		return psktls.SecretKey(psk), nil
-	}}
-}
+// clientConfig and serverConfig have the secret in memory.
+func clientConfig() *psktls.Config { return place{"memory", psktls.SecretKey(psk)}.client() }
+func serverConfig() *psktls.Config { return place{"memory", psktls.SecretKey(psk)}.server() }
 
 // openssl starts a server of OpenSSL's and returns its address.
 func opensslServer(t *testing.T, args ...string) (*realparts.Typed, string) {

@@ -1,4 +1,4 @@
-package interop
+package psk
 
 import (
 	"errors"
@@ -17,10 +17,7 @@ import (
 
 // gnutlsSuites are ours that GnuTLS offers, as its priority strings. It has no ECDHE_PSK
 // with AES-GCM or AES-CCM, and no key for SHA-384 from the command line.
-var gnutlsSuites = []struct {
-	id       uint16
-	priority string
-}{
+var gnutlsSuites = []peerSuite{
 	{psktls.TLS_PSK_WITH_AES_128_GCM_SHA256, "+VERS-TLS1.2:+PSK:+AES-128-GCM"},
 	{psktls.TLS_PSK_WITH_AES_256_GCM_SHA384, "+VERS-TLS1.2:+PSK:+AES-256-GCM"},
 	{psktls.TLS_PSK_WITH_CHACHA20_POLY1305_SHA256, "+VERS-TLS1.2:+PSK:+CHACHA20-POLY1305"},
@@ -40,16 +37,16 @@ func TestGnuTLSServer(t *testing.T) {
 	if err := os.WriteFile(file, []byte(identity+":"+pskHex+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, suite := range gnutlsSuites {
-		t.Run(psktls.CipherSuiteName(suite.id), func(t *testing.T) {
+	everyPlace(t, func(t *testing.T, at place) {
+		eachSuite(t, at, gnutlsSuites, func(t *testing.T, suite peerSuite) {
 			port := realparts.FreePort(t)
-			p := realparts.StartTyped(t, "gnutls-serv", "--echo", "--port", fmt.Sprint(port), "--pskpasswd", file, "--priority", priority(suite.priority))
+			p := realparts.StartTyped(t, "gnutls-serv", "--echo", "--port", fmt.Sprint(port), "--pskpasswd", file, "--priority", priority(suite.name))
 			p.WaitLog(`listening on`)
 			addr := fmt.Sprintf("127.0.0.1:%d", port)
 			var c *psktls.Conn
 			var err error
 			realparts.WaitFor(t, "gnutls-serv to do what it says", func() bool {
-				c, err = dial(t, addr, only(clientConfig(), suite.id))
+				c, err = dial(t, addr, only(at.client(), suite.id))
 				return !errors.Is(err, syscall.ECONNREFUSED)
 			})
 			if err != nil {
@@ -61,13 +58,13 @@ func TestGnuTLSServer(t *testing.T) {
 			}
 			ends(t, c)
 
-			wrong := only(clientConfig(), suite.id)
+			wrong := only(at.client(), suite.id)
 			wrong.Key = psktls.SecretKey([]byte("another key altogether"))
 			if _, err := dial(t, addr, wrong); err == nil {
 				t.Error("GnuTLS takes a wrong key")
 			}
 		})
-	}
+	})
 }
 
 // echoed has a megabyte come back.
@@ -85,10 +82,10 @@ func echoed(t *testing.T, c *psktls.Conn) {
 }
 
 func TestGnuTLSClient(t *testing.T) {
-	for _, suite := range gnutlsSuites {
-		t.Run(psktls.CipherSuiteName(suite.id), func(t *testing.T) {
-			s := listen(t, only(serverConfig(), suite.id), nil)
-			p := gnutlsClient(t, s.addr, pskHex, suite.priority)
+	everyPlace(t, func(t *testing.T, at place) {
+		eachSuite(t, at, gnutlsSuites, func(t *testing.T, suite peerSuite) {
+			s := listen(t, only(at.server(), suite.id), nil)
+			p := gnutlsClient(t, s.addr, pskHex, suite.name)
 			c := s.conn(t)
 			if got := c.ConnectionState().CipherSuite; got != suite.id {
 				t.Error(psktls.CipherSuiteName(got))
@@ -107,13 +104,13 @@ func TestGnuTLSClient(t *testing.T) {
 				t.Errorf("gnutls-cli exits with %d", code)
 			}
 
-			s = listen(t, only(serverConfig(), suite.id), nil)
-			gnutlsClient(t, s.addr, strings.Repeat("00", 16), suite.priority)
+			s = listen(t, only(at.server(), suite.id), nil)
+			gnutlsClient(t, s.addr, strings.Repeat("00", 16), suite.name)
 			if err := s.failure(t); err == nil {
 				t.Error("we take a wrong key")
 			}
 		})
-	}
+	})
 }
 
 func gnutlsClient(t *testing.T, addr, key, suite string) *realparts.Typed {

@@ -1,4 +1,4 @@
-package interop
+package psk
 
 import (
 	"context"
@@ -78,19 +78,26 @@ func datagrams(t *testing.T, c *dtls.Conn, p *realparts.Typed) {
 	}
 }
 
+// datagramSuites are those of OpenSSL's that DTLS 1.2 has.
+func datagramSuites() (all []peerSuite) {
+	for _, s := range opensslSuites {
+		if s.id>>8 != 0x13 {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 func onlyDTLS(c *psktls.Config, id uint16, mtu int) *dtls.Config {
 	c.CipherSuites = []uint16{id}
 	return &dtls.Config{Config: *c, MTU: mtu}
 }
 
 func TestOpenSSLServerOverDatagrams(t *testing.T) {
-	for _, suite := range opensslSuites {
-		if suite.id>>8 == 0x13 {
-			continue
-		}
-		t.Run(suite.name, func(t *testing.T) {
+	everyPlace(t, func(t *testing.T, at place) {
+		eachSuite(t, at, datagramSuites(), func(t *testing.T, suite peerSuite) {
 			p, addr := opensslServer(t, opensslDTLS(suite.name)...)
-			c, err := dialDTLS(t, addr, onlyDTLS(clientConfig(), suite.id, 0))
+			c, err := dialDTLS(t, addr, onlyDTLS(at.client(), suite.id, 0))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,16 +106,13 @@ func TestOpenSSLServerOverDatagrams(t *testing.T) {
 			}
 			datagrams(t, c, p)
 		})
-	}
+	})
 }
 
 func TestOpenSSLClientOverDatagrams(t *testing.T) {
-	for _, suite := range opensslSuites {
-		if suite.id>>8 == 0x13 {
-			continue
-		}
-		t.Run(suite.name, func(t *testing.T) {
-			l := listenDTLS(t, onlyDTLS(serverConfig(), suite.id, 0))
+	everyPlace(t, func(t *testing.T, at place) {
+		eachSuite(t, at, datagramSuites(), func(t *testing.T, suite peerSuite) {
+			l := listenDTLS(t, onlyDTLS(at.server(), suite.id, 0))
 			p := realparts.StartTyped(t, "openssl", append([]string{"s_client", "-connect", l.Addr().String()}, opensslDTLS(suite.name)...)...)
 			c := acceptDTLS(t, l)
 			if s := c.ConnectionState(); s.CipherSuite != suite.id || string(s.Identity) != identity || !s.ExtendedMasterSecret {
@@ -120,7 +124,7 @@ func TestOpenSSLClientOverDatagrams(t *testing.T) {
 				t.Errorf("%d bytes and %v instead of close_notify", n, err)
 			}
 		})
-	}
+	})
 }
 
 func TestOpenSSLAsksForACookieAndTakesFragments(t *testing.T) {
