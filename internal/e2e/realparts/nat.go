@@ -19,6 +19,8 @@ type NAT struct {
 	out    net.PacketConn
 	held   chan []byte // where to what the client sends goes while it is held, else nil
 	last   []byte
+	up     *Spoiler // the line from the client
+	down   *Spoiler
 }
 
 // NewNAT translates until the test ends.
@@ -36,13 +38,13 @@ func NewNAT(t testing.TB, server net.Addr) *NAT {
 			}
 			n.mu.Lock()
 			n.client, n.last = from, bytes.Clone(buf[:size])
-			datagram, out, held := n.last, n.out, n.held
+			datagram, out, held, line := n.last, n.out, n.held, n.up
 			n.mu.Unlock()
 			if held != nil {
 				held <- datagram
 				continue
 			}
-			out.WriteTo(datagram, server) //nolint:errcheck // as datagrams go
+			line.Pass(datagram, func(b []byte) { out.WriteTo(b, server) }) //nolint:errcheck // as datagrams go
 		}
 	}()
 	return n
@@ -73,13 +75,20 @@ func (n *NAT) Forget(out net.PacketConn) {
 				return
 			}
 			n.mu.Lock()
-			client, current := n.client, n.out == out
+			client, current, line := n.client, n.out == out, n.down
 			n.mu.Unlock()
 			if current && client != nil {
-				n.inside.WriteTo(buf[:size], client) //nolint:errcheck // as datagrams go
+				line.Pass(bytes.Clone(buf[:size]), func(b []byte) { n.inside.WriteTo(b, client) }) //nolint:errcheck // as datagrams go
 			}
 		}
 	}()
+}
+
+// Spoil makes the line a bad one both ways, or, with a share of zero, a good one again.
+func (n *NAT) Spoil(share float64, seed uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.up, n.down = NewSpoiler(share, seed), NewSpoiler(share, seed+1<<32)
 }
 
 // Outside is the socket of the client's present address.

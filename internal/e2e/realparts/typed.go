@@ -60,11 +60,16 @@ func Megabyte() string {
 // receives and sends what it is told.
 func (p *Typed) Exchange(c io.ReadWriter) {
 	p.t.Helper()
-	data := Megabyte()
+	p.ExchangeText(c, Megabyte())
+}
+
+// ExchangeText is Exchange of another text than [Megabyte].
+func (p *Typed) ExchangeText(c io.ReadWriter, data string) {
+	p.t.Helper()
 	if _, err := io.WriteString(c, data); err != nil {
 		p.t.Fatal(err)
 	}
-	WaitFor(p.t, "a megabyte at the program", func() bool { return strings.Contains(p.Output(), data[len(data)-128:]) })
+	WaitFor(p.t, "the text at the program", func() bool { return strings.Contains(p.Output(), data[len(data)-128:]) })
 	if !strings.Contains(p.Output(), data) {
 		p.t.Error("something else arrived at the program")
 	}

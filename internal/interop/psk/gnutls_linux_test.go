@@ -96,7 +96,11 @@ func TestGnuTLSClient(t *testing.T) {
 				return
 			}
 			p.WaitLog("Handshake was completed")
-			p.Exchange(c)
+			data := realparts.Megabyte()
+			if at.name != "memory" {
+				data = data[:len(data)/16] // it writes byte by byte, and its data does not care where our secret is
+			}
+			p.ExchangeText(c, data)
 			p.Stdin.Close()
 			ends(t, c)
 			c.Close()

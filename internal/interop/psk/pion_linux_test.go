@@ -11,28 +11,50 @@ import (
 
 	pion "github.com/pion/dtls/v3"
 
+	"github.com/simroot/simroot/internal/e2e/realparts"
 	"github.com/simroot/simroot/psktls"
 	"github.com/simroot/simroot/psktls/dtls"
 )
 
 // pionSuites are ours that pion/dtls has.
-var pionSuites = []uint16{psktls.TLS_PSK_WITH_AES_128_CCM_8, psktls.TLS_PSK_WITH_AES_128_CCM, psktls.TLS_PSK_WITH_AES_128_GCM_SHA256}
-
-func pionServer(end *cable, suite uint16) (*pion.Conn, error) {
-	psk, hint, suites, master := pionOptions(suite)
-	return pion.ServerWithOptions(end, end.RemoteAddr(), psk, hint, suites, master)
+var pionSuites = []peerSuite{
+	{psktls.TLS_PSK_WITH_AES_128_CCM_8, ""}, {psktls.TLS_PSK_WITH_AES_128_CCM, ""}, {psktls.TLS_PSK_WITH_AES_128_GCM_SHA256, ""},
+	{psktls.TLS_PSK_WITH_CHACHA20_POLY1305_SHA256, ""}, {psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, ""},
 }
 
-func pionClient(end *cable, suite uint16) (*pion.Conn, error) {
-	psk, hint, suites, master := pionOptions(suite)
-	return pion.ClientWithOptions(end, end.RemoteAddr(), psk, hint, suites, master)
+// pionKey is what pion does with an identity, or, as client, a hint.
+type pionKey = pion.PSKCallback
+
+func pionHas([]byte) ([]byte, error) { return psk, nil }
+
+// pionServer speaks of connection ids if ids is not nil.
+func pionServer(end net.PacketConn, peer net.Addr, suite uint16, key pionKey, ids func() []byte) (*pion.Conn, error) {
+	var options []pion.ServerOption
+	for _, o := range pionOptions(suite, key, ids) {
+		options = append(options, o)
+	}
+	return pion.ServerWithOptions(end, peer, options...)
 }
 
-func pionOptions(suite uint16) (key, hint, suites, master pion.Option) {
-	return pion.WithPSK(func([]byte) ([]byte, error) { return psk, nil }),
+func pionClient(end net.PacketConn, peer net.Addr, suite uint16, key pionKey, ids func() []byte) (*pion.Conn, error) {
+	var options []pion.ClientOption
+	for _, o := range pionOptions(suite, key, ids) {
+		options = append(options, o)
+	}
+	return pion.ClientWithOptions(end, peer, options...)
+}
+
+func pionOptions(suite uint16, key pionKey, ids func() []byte) []pion.Option {
+	options := []pion.Option{
+		pion.WithPSK(key),
 		pion.WithPSKIdentityHint([]byte(identity)),
 		pion.WithCipherSuites(pion.CipherSuiteID(suite)),
-		pion.WithExtendedMasterSecret(pion.RequireExtendedMasterSecret)
+		pion.WithExtendedMasterSecret(pion.RequireExtendedMasterSecret),
+	}
+	if ids != nil {
+		options = append(options, pion.WithConnectionIDGenerator(ids))
+	}
+	return options
 }
 
 // cable is one end of a line of datagrams in memory, and a socket with one peer.
@@ -40,6 +62,7 @@ type cable struct {
 	in, out chan []byte
 	closed  chan struct{}
 	once    sync.Once
+	spoil   *realparts.Spoiler // of what is written
 }
 
 func newCable() (*cable, *cable) {
@@ -57,10 +80,12 @@ func (c *cable) Read(b []byte) (int, error) {
 }
 
 func (c *cable) Write(b []byte) (int, error) {
-	select {
-	case c.out <- bytes.Clone(b):
-	default:
-	}
+	c.spoil.Pass(bytes.Clone(b), func(b []byte) {
+		select {
+		case c.out <- b:
+		default:
+		}
+	})
 	return len(b), nil
 }
 
@@ -91,43 +116,45 @@ func echo(t *testing.T, near, far net.Conn) {
 	}
 }
 
-func TestPionServerAndClient(t *testing.T) {
-	for _, suite := range pionSuites {
-		t.Run(psktls.CipherSuiteName(suite), func(t *testing.T) {
-			for _, handshake := range []func(context.Context, *cable, *cable, uint16) (near, far net.Conn, err error){ourClientPionServer, pionClientOurServer} {
-				near, far := newCable()
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-				defer cancel()
-				c, s, err := handshake(ctx, near, far, suite)
-				if err != nil {
-					t.Fatal(err)
-				}
-				echo(t, c, s)
-				c.Close()
-				s.Close()
+func TestPionServer(t *testing.T) { pionEverywhere(t, ourClientPionServer) }
+
+func TestPionClient(t *testing.T) { pionEverywhere(t, pionClientOurServer) }
+
+func pionEverywhere(t *testing.T, handshake func(context.Context, place, *cable, *cable, uint16) (near, far net.Conn, err error)) {
+	everyPlace(t, func(t *testing.T, at place) {
+		eachSuite(t, at, pionSuites, func(t *testing.T, suite peerSuite) {
+			near, far := newCable()
+			ctx, cancel := context.WithTimeout(t.Context(), realparts.Patience)
+			defer cancel()
+			c, s, err := handshake(ctx, at, near, far, suite.id)
+			if err != nil {
+				t.Fatal(err)
 			}
+			echo(t, c, s)
+			c.Close()
+			s.Close()
 		})
-	}
+	})
 }
 
-func ourClientPionServer(ctx context.Context, near, far *cable, suite uint16) (net.Conn, net.Conn, error) {
-	s, err := pionServer(far, suite)
+func ourClientPionServer(ctx context.Context, at place, near, far *cable, suite uint16) (net.Conn, net.Conn, error) {
+	s, err := pionServer(far, far.RemoteAddr(), suite, pionHas, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := dtls.Client(near, onlyDTLS(clientConfig(), suite, 0))
+	c, err := dtls.Client(near, onlyDTLS(at.client(), suite, 0))
 	if err != nil {
 		return nil, nil, err
 	}
 	return c, s, together(ctx, c, s)
 }
 
-func pionClientOurServer(ctx context.Context, near, far *cable, suite uint16) (net.Conn, net.Conn, error) {
-	l, err := dtls.Listen(far, onlyDTLS(serverConfig(), suite, 0))
+func pionClientOurServer(ctx context.Context, at place, near, far *cable, suite uint16) (net.Conn, net.Conn, error) {
+	l, err := dtls.Listen(far, onlyDTLS(at.server(), suite, 0))
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := pionClient(near, suite)
+	c, err := pionClient(near, near.RemoteAddr(), suite, pionHas, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -147,11 +174,11 @@ func ours(ctx context.Context, near, far *cable, suite uint16) (net.Conn, net.Co
 }
 
 func pions(ctx context.Context, near, far *cable, suite uint16) (net.Conn, net.Conn, error) {
-	s, err := pionServer(far, suite)
+	s, err := pionServer(far, far.RemoteAddr(), suite, pionHas, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := pionClient(near, suite)
+	c, err := pionClient(near, near.RemoteAddr(), suite, pionHas, nil)
 	if err != nil {
 		return nil, nil, err
 	}
