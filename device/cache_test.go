@@ -95,6 +95,10 @@ func TestACacheIsNoSourceOfTrust(t *testing.T) {
 	if _, err := sim.open(t, WithCache(folder)).Credential(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	forge(t, folder, func(e *entry) { e.Certificate, e.File = ca.Certificate.Raw, "\x03" }) // as the SIM has it
+	if c, err := sim.open(t, WithCache(folder)).Credential(t.Context()); err != nil || c.Certificate.IsCA {
+		t.Fatalf("a CA was taken for the device's own certificate: %v", err)
+	}
 	forge(t, folder, func(e *entry) { e.Certificate, e.File = stranger.Certificate.Raw, "\x03" })
 	d := sim.open(t, WithCache(folder))
 	if anchors, err := d.Anchors(t.Context()); err != nil || len(anchors) != 1 || !anchors[0].Equal(ca.Certificate) {
