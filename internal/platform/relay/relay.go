@@ -65,6 +65,17 @@ func New(o Options) *Relay {
 	return &Relay{o: o, sessions: map[string]*session{}}
 }
 
+// Close forgets all sessions. An agent that goes on with one is told to start again.
+func (r *Relay) Close() {
+	r.mu.Lock()
+	all := r.sessions
+	r.sessions = map[string]*session{}
+	r.mu.Unlock()
+	for _, s := range all {
+		s.stop() // waits while it is being served: not under the lock
+	}
+}
+
 // Open begins a session and returns its first step. It refuses a SIM that is unknown,
 // suspended or terminated.
 func (r *Relay) Open(ctx context.Context, request api.RelayOpen) (api.RelayStep, error) {

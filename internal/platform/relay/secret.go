@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"crypto/hmac"
+
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/iotsafe"
@@ -21,6 +23,23 @@ func (w *walk) deliverSecret(c credential.Record, store contents) (credential.Re
 		}
 	}
 
+	prove := perso.Prove{Ref: slotRefs(w.fleet.Profile, c.Slot)[0], Challenge: newChallenge()}
+	if c.State == api.Delivered && w.holds(c, store, true) && !w.slotInUse(1-c.Slot, store) {
+		// The SIM had committed, it seems, and its answer was lost. To write the secret once
+		// more would take it from a device that uses it, so the SIM is asked first.
+		answers, err := w.personalize(prove)
+		if err != nil {
+			return c, err
+		}
+		confirmation, err := confirmationOf(prove, answers)
+		if err != nil {
+			return c, err
+		}
+		want := perso.SecretProof(secret, prove.Challenge, w.iccid.File())
+		if hmac.Equal(confirmation.Proof, want[:]) {
+			return w.life.Activate(w.ctx, w.session, c.ID, confirmation)
+		}
+	}
 	if w.onTrial() {
 		stage, err := w.putSecret(c, secret, true)
 		if err != nil {
@@ -37,20 +56,27 @@ func (w *walk) deliverSecret(c credential.Record, store contents) (credential.Re
 	if err != nil {
 		return c, err
 	}
-	challenge := newChallenge()
-	prove := perso.Prove{Ref: slotRefs(w.fleet.Profile, c.Slot)[0], Challenge: challenge}
 	c, answers, err := w.deliver(c, prepare, append(w.switchTo(c.Slot, store), prove))
 	if err != nil {
 		return c, err
 	}
+	confirmation, err := confirmationOf(prove, answers)
+	if err != nil {
+		return c, err
+	}
+	return w.life.Activate(w.ctx, w.session, c.ID, confirmation)
+}
+
+// confirmationOf is the SIM's answer to a request to prove that it holds its secret.
+func confirmationOf(asked perso.Prove, answers []perso.Answer) (*api.Confirmation, error) {
 	if len(answers) != 1 {
-		return c, misbehaved("the card gave %d answers when asked to prove that it holds its secret", len(answers))
+		return nil, misbehaved("the card gave %d answers when asked to prove that it holds its secret", len(answers))
 	}
 	proof, ok := answers[0].(perso.ProofAnswer)
 	if !ok {
-		return c, misbehaved("the card answered %T when asked to prove that it holds its secret", answers[0])
+		return nil, misbehaved("the card answered %T when asked to prove that it holds its secret", answers[0])
 	}
-	return w.life.Activate(w.ctx, w.session, c.ID, &api.Confirmation{Challenge: challenge[:], Proof: proof.Proof})
+	return &api.Confirmation{Challenge: asked.Challenge[:], Proof: proof.Proof}, nil
 }
 
 // putSecret puts a PSK into its slot, in a new container each time, for a label cannot be
