@@ -52,6 +52,7 @@ func run(write, only string) error {
 		{"cost of all in the SIM", allInSIMCost},
 		{"handshakes per second", handshakeRate},
 		{"onboardings per second", onboardingRate},
+		{"tunnel throughput", tunnelRate},
 		{"revocation", revocationTime},
 		{"warm reconnect through a modem", reconnectTime},
 		{"handshakes and throughput of psktls", pskRates},

@@ -18,6 +18,10 @@ func TestThePageOnTracesRunsAsWritten(t *testing.T) {
 	runsAsWritten(t, "tracing.md", "> 00A4", "SELECT", "SIM     89882119900000000017", "the session differs from the trace")
 }
 
+func TestThePageOnTheTunnelRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "device-tunnel.md", "ready udp:127.0.0.1:5683=127.0.0.1:5694", "</>;title=")
+}
+
 // runsAsWritten runs the commands of a page, one after the other, and looks for what they
 // are to print.
 func runsAsWritten(t *testing.T, name string, wants ...string) {
