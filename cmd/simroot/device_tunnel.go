@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/card"
 	"github.com/simroot/simroot/card/trace"
 	"github.com/simroot/simroot/device"
@@ -24,7 +23,6 @@ import (
 // tunnelFlags are what a tunnel is told.
 type tunnelFlags struct {
 	forwards []string
-	serverCA string
 	identity string
 	public   bool
 	mtu      int
@@ -34,6 +32,7 @@ type tunnelFlags struct {
 	verbose  bool
 	json     *bool
 	sim      *cardFlags
+	trust    *trustFlags
 	platform *connection
 }
 
@@ -58,10 +57,9 @@ refused unless --public is given.`,
   mosquitto_pub -h 127.0.0.1 -p 1883 -t telemetry -m '23.4 kWh'`,
 		Args: cobra.NoArgs,
 	}
-	f := tunnelFlags{sim: addCard(c), platform: addConnection(c), json: addJSON(c)}
+	f := tunnelFlags{sim: addCard(c), trust: addTrust(c), platform: addConnection(c), json: addJSON(c)}
 	flags := c.Flags()
 	flags.StringArrayVar(&f.forwards, "forward", nil, "a way through the tunnel, [tcp:|udp:]LOCAL=REMOTE; may be repeated")
-	flags.StringVar(&f.serverCA, "server-ca", "", "file with the servers' trust anchors, PEM; without it, the SIM's or the system's")
 	flags.StringVar(&f.identity, "identity", "", "identity of the SIM's pre-shared key, where the SIM does not name it")
 	flags.BoolVar(&f.public, "public", false, "allow ports that other machines can reach, and let those speak as the SIM")
 	flags.IntVar(&f.mtu, "mtu", psktls.DefaultMTU, "longest datagram to a server in bytes, without the headers of UDP and IP")
@@ -135,7 +133,11 @@ func (f *tunnelFlags) log(w io.Writer) *slog.Logger {
 // keeper opens the SIM again and again. Each time a trace has another file: the name that was
 // given, and then that with .2, .3 and so on.
 func (f *tunnelFlags) keeper(c *cobra.Command, log *slog.Logger) (*device.Keeper, error) {
-	opts, err := f.sim.options()
+	trust, err := f.trust.options()
+	if err != nil {
+		return nil, err
+	}
+	opts, err := f.sim.options(trust...)
 	if err != nil {
 		return nil, err
 	}
@@ -186,12 +188,6 @@ func (f *tunnelFlags) options(sim tunnel.SIM, log *slog.Logger) (tunnel.Options,
 	}
 	if f.identity != "" {
 		o.Identity = func() string { return f.identity }
-	}
-	if f.serverCA != "" {
-		var err error
-		if o.Roots, err = api.LoadRoots(f.serverCA); err != nil {
-			return o, err
-		}
 	}
 	return o, nil
 }

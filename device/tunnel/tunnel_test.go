@@ -48,7 +48,7 @@ type stage struct {
 	stop   func()
 }
 
-func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Options)) *stage {
+func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Options), opts ...device.Option) *stage {
 	t.Helper()
 	s := &stage{t: t, slot: slot, log: &journal{}}
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -57,7 +57,7 @@ func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Opti
 		if err != nil {
 			return nil, err
 		}
-		return device.New(ctx, c)
+		return device.New(ctx, c, opts...)
 	}, 0, log)
 	o := Options{SIM: s.keeper, Forwards: []Forward{{TCP, "127.0.0.1:0", remote}}, Log: log, Patience: 10 * time.Second, Grace: time.Millisecond}
 	if change != nil {
@@ -327,6 +327,24 @@ func TestOtherAnchorsMayBeGiven(t *testing.T) {
 	config.Certificates = []tls.Certificate{other.Server()}
 	server := serve(t, tls.NewListener(listen(t), config), sayBack)
 	newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), func(o *Options) { o.Roots = other.Pool() }).echoes("trusted")
+}
+
+func TestTheSIMChecksServersOfTunnels(t *testing.T) {
+	ca, intruder := fixture.NewCA(t), fixture.NewCA(t)
+	for _, c := range []struct {
+		trusted *fixture.CA // by the host
+		good    bool
+	}{{ca, true}, {intruder, false}} {
+		l := listen(t)
+		serve(t, tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{c.trusted.Server()}, ClientAuth: tls.RequestClientCert}), sayBack)
+		s := newStage(t, fixture.NewSlot(ca.SIMWith(fixture.PeerContainer)), l.Addr().String(), nil,
+			device.WithRoots(c.trusted.Pool()), device.WithServerCheck(), device.WithSIMRandom())
+		if c.good {
+			s.echoes("hello")
+		} else {
+			s.refused("no anchor on the SIM")
+		}
+	}
 }
 
 func TestASIMWithoutACredentialIsTold(t *testing.T) {
