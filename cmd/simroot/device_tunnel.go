@@ -24,6 +24,7 @@ import (
 type tunnelFlags struct {
 	forwards []string
 	identity string
+	allInSIM bool
 	public   bool
 	mtu      int
 	maxConns int
@@ -61,6 +62,7 @@ refused unless --public is given.`,
 	flags := c.Flags()
 	flags.StringArrayVar(&f.forwards, "forward", nil, "a way through the tunnel, [tcp:|udp:]LOCAL=REMOTE; may be repeated")
 	flags.StringVar(&f.identity, "identity", "", "identity of the SIM's pre-shared key, where the SIM does not name it")
+	flags.BoolVar(&f.allInSIM, "all-in-sim", false, "have the SIM do the whole key exchange too: TLS 1.3 or nothing, eight times slower (docs/device.md)")
 	flags.BoolVar(&f.public, "public", false, "allow ports that other machines can reach, and let those speak as the SIM")
 	flags.IntVar(&f.mtu, "mtu", psktls.DefaultMTU, "longest datagram to a server in bytes, without the headers of UDP and IP")
 	flags.IntVar(&f.maxConns, "max-connections", 64, "connections and DTLS sessions at the same time")
@@ -91,6 +93,9 @@ func (f *tunnelFlags) run(c *cobra.Command) error {
 		agent = device.NewAgent(device.AgentOptions{Open: keeper.Lend, Platform: client, Look: f.look, Log: log})
 	}
 	t, err := tunnel.Listen(options)
+	if errors.Is(err, tunnel.ErrAllInSIM) {
+		return usageError{err}
+	}
 	if errors.Is(err, tunnel.ErrPublic) {
 		return wrongUsage("%w: listen on 127.0.0.1 or [::1], or add --public", err)
 	}
@@ -169,7 +174,7 @@ func (f *tunnelFlags) keeper(c *cobra.Command, log *slog.Logger) (*device.Keeper
 
 // options are the flags as the tunnel takes them.
 func (f *tunnelFlags) options(sim tunnel.SIM, log *slog.Logger) (tunnel.Options, error) {
-	o := tunnel.Options{SIM: sim, Public: f.public, MaxConns: f.maxConns, MTU: f.mtu, Log: log}
+	o := tunnel.Options{SIM: sim, Public: f.public, AllInSIM: f.allInSIM, MaxConns: f.maxConns, MTU: f.mtu, Log: log}
 	if len(f.forwards) == 0 {
 		return o, wrongUsage("forward what? Give --forward LOCAL=REMOTE, for example --forward 1883=broker.example:8883")
 	}

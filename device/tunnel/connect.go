@@ -110,6 +110,9 @@ func secure[C net.Conn](ctx context.Context, w *way, raw net.Conn, sim *device.D
 // usePSK tells whether it is the SIM's PSK that is to be used, and under which identity: ""
 // is the one that the SIM names.
 func (w *way) usePSK(ctx context.Context, sim *device.Device) (identity string, use bool) {
+	if w.AllInSIM {
+		return "", false // nothing else is taken in its place
+	}
 	if w.Identity != nil {
 		if identity = w.Identity(); identity != "" {
 			return identity, true

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 
 	pion "github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
@@ -22,11 +23,16 @@ var errRefused = errors.New("the server refuses the SIM's credential: it may be 
 var errNoAnswer = errors.New("the server does not answer: is it there, and does a firewall let UDP through? With a PSK, also: do both sides have the same key under this identity?")
 
 // refusals are the alerts by which a server refuses a client's certificate (RFC 8446, 6.2): as
-// crypto/tls words them, and as pion/dtls numbers them.
+// crypto/tls words them, and as psktls and pion/dtls number them.
 var (
 	refusals = []string{
 		"bad certificate", "unsupported certificate", "revoked certificate", "expired certificate",
 		"unknown certificate", "unknown certificate authority", "access denied", "certificate required",
+	}
+	refusalsByPSKTLS = []psktls.Alert{
+		psktls.AlertBadCertificate, psktls.AlertUnsupportedCertificate, psktls.AlertCertificateRevoked, psktls.AlertCertificateExpired,
+		psktls.AlertCertificateUnknown, psktls.AlertUnknownCA, psktls.AlertAccessDenied, psktls.AlertCertificateRequired,
+		psktls.AlertUnknownPSKIdentity,
 	}
 	refusalAlerts = []alert.Description{
 		alert.BadCertificate, alert.UnsupportedCertificate, alert.CertificateRevoked, alert.CertificateExpired,
@@ -62,7 +68,7 @@ func refuses(err error) bool {
 	}
 	var psk *psktls.AlertError
 	if errors.As(err, &psk) {
-		return psk.Remote && psk.Alert == psktls.AlertUnknownPSKIdentity
+		return psk.Remote && slices.Contains(refusalsByPSKTLS, psk.Alert)
 	}
 	return refusedByPion(err)
 }

@@ -80,7 +80,11 @@ var errTooMany = errors.New("too many connections stand already")
 func (s *streams) carry(starting, living context.Context, client *net.TCPConn) {
 	defer client.Close()
 	bounded, cancel := context.WithTimeout(starting, s.Patience)
-	server, err := connect(bounded, &s.way, s.streamWithCertificate, s.streamWithPSK)
+	certificate := s.streamWithCertificate
+	if s.AllInSIM {
+		certificate = s.streamAllInSIM
+	}
+	server, err := connect(bounded, &s.way, certificate, s.streamWithPSK)
 	cancel()
 	if err != nil {
 		s.refuse(client, err)

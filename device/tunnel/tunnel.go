@@ -12,7 +12,7 @@
 // ones are refused at once until it is back.
 //
 // With a certificate in the SIM it is crypto/tls and pion/dtls that speak, with a PSK it is
-// psktls and psktls/dtls.
+// psktls and psktls/dtls. With [Options.AllInSIM] it is psktls with the certificate.
 package tunnel
 
 import (
@@ -55,6 +55,10 @@ type Options struct {
 	// empty one, stands for the SIM's certificate, or, if it has a PSK and none, for the
 	// identity that the SIM names.
 	Identity func() string
+
+	// AllInSIM has the SIM do the whole key exchange too (see [device.Device.AllInSIMConfig]): TLS
+	// 1.3 with the SIM's certificate, or no connection. Not for UDP, nor with an Identity.
+	AllInSIM bool
 
 	// MaxConns bounds the connections and DTLS sessions that stand at the same time; 0 means
 	// 64. More connections are refused; of the sessions the one that has been quiet for
@@ -152,6 +156,9 @@ func Listen(o Options) (*Tunnel, error) {
 }
 
 func open(w way) (carrier, error) {
+	if err := w.checkAllInSIM(w.forward); err != nil {
+		return nil, err
+	}
 	address, err := w.forward.local(w.Public)
 	if err != nil {
 		return nil, err

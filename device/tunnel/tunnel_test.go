@@ -146,6 +146,24 @@ func (s *stage) refused(why string) {
 	s.says("connection refused", why)
 }
 
+// cut writes until the line breaks.
+func (s *stage) cut() {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.port)
+	if err == nil { // otherwise it was cut before it was looked at
+		defer c.Close()
+		for range 100 {
+			if _, err = c.Write(make([]byte, 1000)); err != nil {
+				break
+			}
+		}
+		_, err = io.ReadAll(c)
+	}
+	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		s.t.Errorf("%v: want a reset", err)
+	}
+}
+
 // says wants words in one line of the log.
 func (s *stage) says(words ...string) {
 	s.t.Helper()
@@ -383,15 +401,7 @@ func TestAServerThatRefusesTheSIMIsUnderstood(t *testing.T) {
 			config.MinVersion, config.MaxVersion, config.ClientCAs = version, version, other.Pool()
 			server := serve(t, tls.NewListener(listen(t), config), sayBack)
 			s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
-			c := s.dial()
-			for range 100 { // until the line breaks
-				if _, err := c.Write(make([]byte, 1000)); err != nil {
-					break
-				}
-			}
-			if _, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
-				t.Errorf("%v: want a reset", err)
-			}
+			s.cut()
 			s.says("the server refuses the SIM's credential", "simroot device onboard")
 		})
 	}
