@@ -99,9 +99,7 @@ func (w *watchFlags) run(c *cobra.Command, sim *cardFlags, client *api.Client, o
 			return d, nil
 		},
 		Platform: client, Look: w.look, InUse: inUse, Report: report, Log: log,
-		Claim: func(iccid card.ICCID) (io.Closer, error) {
-			return lock.Take(filepath.Join(w.locks, "LCK..simroot-"+string(iccid)))
-		},
+		Claim: claimIn(w.locks),
 	})
 	if w.metrics == "" {
 		return agent.Run(c.Context())
@@ -111,6 +109,13 @@ func (w *watchFlags) run(c *cobra.Command, sim *cardFlags, client *api.Client, o
 		return err
 	}
 	return errors.Join(agent.Run(c.Context()), stop())
+}
+
+// claimIn has an agent take a SIM for itself by a lock in a folder.
+func claimIn(folder string) func(card.ICCID) (io.Closer, error) {
+	return func(iccid card.ICCID) (io.Closer, error) {
+		return lock.Take(filepath.Join(folder, "LCK..simroot-"+string(iccid)))
+	}
 }
 
 // reports are where the agent's status goes. A status file belongs to one agent.

@@ -90,7 +90,7 @@ func (f *tunnelFlags) run(c *cobra.Command) error {
 			return err
 		}
 		defer client.Close()
-		agent = device.NewAgent(device.AgentOptions{Open: keeper.Lend, Platform: client, Look: f.look, Log: log})
+		agent = device.NewAgent(device.AgentOptions{Open: keeper.Lend, Platform: client, Look: f.look, Claim: claimIn(lockFolder()), Log: log})
 	}
 	t, err := tunnel.Listen(options)
 	if errors.Is(err, tunnel.ErrAllInSIM) {

@@ -95,7 +95,7 @@ func (w *way) ended(what string, err error, more ...any) {
 	switch {
 	case err == nil, errors.Is(err, device.ErrAway):
 		level = slog.LevelDebug
-	case what == connectionEnded && !errors.Is(err, errRefused):
+	case (what == connectionEnded || what == sessionEnded) && !errors.Is(err, errRefused):
 		level = slog.LevelInfo // which happens to every server
 	}
 	w.log.Log(context.Background(), level, what, append(more, "error", err)...)

@@ -126,6 +126,17 @@ func TestPlainMQTTClientsReachATLSBrokerThroughTheTunnel(t *testing.T) {
 	wantCode(t, tun.Process, "the tunnel told to stop", 0)
 }
 
+// With --onboard a device needs one program only, which is all that a modem allows.
+func TestATunnelCanBringItsSIMTheFirstCredentialToo(t *testing.T) {
+	p := &path{t: t, dir: t.TempDir(), sims: map[string]string{}}
+	p.startPlatform()
+	p.makeSIMs()
+	p.startBroker()
+	tun := startTunnel(t, "vsim:"+p.sims[inFile], with(p.platform, "--onboard", "--forward", "0="+p.broker)...)
+	tun.WaitLog("the SIM holds a good credential.*new=true")
+	realparts.WaitFor(t, "the broker to let the SIM in", func() bool { return mqtt(t, tun.local[0], "-m", "23.4 kWh").Wait() == 0 })
+}
+
 func (p *path) read(name string) string {
 	p.t.Helper()
 	b, err := os.ReadFile(p.in(name))
