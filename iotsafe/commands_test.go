@@ -40,6 +40,11 @@ func TestApplicationInformation(t *testing.T) {
 	if i, err = a.Info(t.Context()); err != nil || !i.TypeII() || i.Hashes != SHA256|SHA384 || i.Identifier[2] != 0xEF {
 		t.Fatalf("%+v, %v", i, err)
 	}
+	// One whose identifier is a byte shorter than its length says.
+	s.steps = []string{"81CB 0000 44 > 100101 110E" + strings.Repeat("AB", 13) + strings.Replace(rest, "91020001", "910101", 1)}
+	if i, err = a.Info(t.Context()); err != nil || i.MaxFiles != 5 || i.MaxSecretKeys != 2 || i.Hashes != SHA256 || i.MaxSessions != 4 || i.Identifier[12] != 0xAB || i.Identifier[13] != 0 {
+		t.Fatalf("%+v, %v", i, err)
+	}
 	s.steps = []string{"81CB 0000 44 > 9000"}
 	if _, err = a.Info(t.Context()); err == nil {
 		t.Fatal("nothing was taken for information")
@@ -213,6 +218,31 @@ func TestFilesAreReadInBlocksOfAnySize(t *testing.T) {
 				t.Fatalf("%d bytes, %v", len(b), err)
 			}
 		})
+	}
+}
+
+func TestTheHeadOfAFileIsOneCommand(t *testing.T) {
+	const ask = "81B00000 03830102 04 > "
+	a, s := settled(t, ask+"11223344 9000")
+	if b, err := a.FileHead(t.Context(), "\x02", 4); err != nil || hex.EncodeToString(b) != "11223344" {
+		t.Fatalf("%x, %v", b, err)
+	}
+	for answer, want := range map[string]string{"1122 9000": "1122", "1122334455 9000": "11223344"} {
+		s.steps = []string{ask + answer}
+		if b, err := a.FileHead(t.Context(), "\x02", 4); err != nil || hex.EncodeToString(b) != want {
+			t.Errorf("%s: %x, %v", answer, b, err)
+		}
+	}
+	for _, answer := range []string{"9000", "6985", "cut"} {
+		s.steps = []string{ask + answer}
+		if b, err := a.FileHead(t.Context(), "\x02", 4); err == nil {
+			t.Errorf("%s was taken for %x", answer, b)
+		}
+	}
+	for _, n := range []int{0, -1, 256} {
+		if _, err := a.FileHead(t.Context(), "\x02", n); err == nil {
+			t.Errorf("%d bytes were asked for", n)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package iotsafe
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/simroot/simroot/tlv"
 )
@@ -52,11 +53,26 @@ func (i Info) Append(dst []byte) []byte {
 	return tlv.AppendSimple(dst, tagMaxSessions, byte(i.MaxSessions))
 }
 
+// identifierRecounted is application information whose identifier is one byte shorter than its
+// length says. An applet for which Orange's library was made answers so.
+func identifierRecounted(b []byte) []byte {
+	const at = 4 // behind the version of one byte and the identifier's tag
+	if len(b) <= at || b[at-1] != tagIdentifier || b[at] == 0 {
+		return b
+	}
+	b = slices.Clone(b)
+	b[at]--
+	return b
+}
+
 // ParseInfo reads application information; unknown and missing parts are passed over.
 func ParseInfo(b []byte) (Info, error) {
 	parts, err := tlv.ParseSimple(b)
 	if err != nil {
-		return Info{}, fmt.Errorf("iotsafe: application information: %w", err)
+		var again error
+		if parts, again = tlv.ParseSimple(identifierRecounted(b)); again != nil {
+			return Info{}, fmt.Errorf("iotsafe: application information: %w", err)
+		}
 	}
 	var i Info
 	for _, p := range parts {
