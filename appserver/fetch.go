@@ -23,6 +23,7 @@ const hopeless = time.Minute
 // fetcher fetches the secrets that the vault lacks.
 type fetcher struct {
 	platform *api.Client
+	opener   *api.Opener // of what comes from the platform
 	vault    *vault
 	log      *slog.Logger
 
@@ -32,9 +33,9 @@ type fetcher struct {
 	wake   chan struct{}
 }
 
-func newFetcher(platform *api.Client, v *vault, log *slog.Logger) *fetcher {
+func newFetcher(platform *api.Client, opener *api.Opener, v *vault, log *slog.Logger) *fetcher {
 	f := &fetcher{
-		platform: platform, vault: v, log: log,
+		platform: platform, opener: opener, vault: v, log: log,
 		wanted: make(map[string]bool), none: make(chan struct{}), wake: make(chan struct{}, fetchers),
 	}
 	close(f.none)
@@ -195,8 +196,8 @@ func (f *fetcher) fetch(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	secret, err := f.vault.opener.Open(id, sealed.Sealed)
-	clear(secret)
+	secret, err := f.opener.Open(id, sealed.Sealed)
+	defer clear(secret)
 	if err != nil {
 		return &refusedSecretError{fmt.Errorf("the token belongs to another sealing key than SealingKey: %w", err)}
 	}
@@ -206,8 +207,8 @@ func (f *fetcher) fetch(ctx context.Context, id string) error {
 	if !wanted {
 		return nil
 	}
-	if err := f.vault.put(id, sealed.Sealed); err != nil {
-		f.log.Error("a sealed secret is not kept on disk; it is served from memory, and fetched again after a restart", "credential", id, "error", err)
+	if err := f.vault.put(id, secret); err != nil {
+		f.log.Error("a secret is not kept on disk; it is served from memory, and fetched again after a restart", "credential", id, "error", err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 
+	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/psktls"
 	"github.com/simroot/simroot/psktls/dtls"
 )
@@ -22,6 +23,10 @@ func (m *Middleware) startSecrets(sealingKey []byte) error {
 	if len(sealingKey) == 0 {
 		return nil
 	}
+	opener, err := api.NewOpener(sealingKey)
+	if err != nil {
+		return err
+	}
 	path := filepath.Join(m.dir, "secrets")
 	v, damage, err := openVault(path, sealingKey)
 	if err != nil {
@@ -30,7 +35,7 @@ func (m *Middleware) startSecrets(sealingKey []byte) error {
 	if damage != nil {
 		m.log.Error("the file of sealed secrets was damaged, or belongs to another key; what is missing is fetched from the platform again", "file", path, "damage", damage)
 	}
-	m.secrets = newFetcher(m.platform, v, m.log)
+	m.secrets = newFetcher(m.platform, opener, v, m.log)
 	if m.current.ID != "" {
 		m.secrets.reconcile(m.current.secrets)
 	}
@@ -75,18 +80,21 @@ func (m *Middleware) PSKConfig(base *psktls.Config) (*psktls.Config, error) {
 // pskKey finds the key of an identity, or one that nobody has.
 func (m *Middleware) pskKey(_ context.Context, identity []byte) (psktls.Key, error) {
 	id, err := m.Lookup(PSKFingerprint(identity))
-	var unknown error
-	if err != nil {
-		unknown = fmt.Errorf("%w: %w", psktls.ErrUnknownIdentity, refused(id, err))
-	} else if !m.secrets.vault.has(id.Credential) {
-		unknown = fmt.Errorf("%w: %w", psktls.ErrUnknownIdentity, refused(id, ErrSecretMissing))
+	if err == nil && !m.secrets.vault.has(id.Credential) {
+		err = ErrSecretMissing
 	}
 	credential := id.Credential
-	if unknown != nil {
-		credential = ""
+	var unknown error
+	if err != nil {
+		credential, unknown = "", &strangerError{refusalError{id, err}}
 	}
 	return psktls.SealedKey(func(context.Context) ([]byte, error) { return m.openSecret(credential) }), unknown
 }
+
+// strangerError is a refusal that the peer sees as a wrong key.
+type strangerError struct{ refusalError }
+
+func (e *strangerError) Unwrap() []error { return []error{psktls.ErrUnknownIdentity, e.reason} }
 
 // openSecret opens a secret, or the decoy if there is no ID. One that is damaged is fetched anew.
 func (m *Middleware) openSecret(credential string) ([]byte, error) {

@@ -89,12 +89,23 @@ func (m *Middleware) guard(base *tls.Config, a *anchors) *tls.Config {
 	return c
 }
 
-func refused(id Identity, reason error) error {
-	if id.ICCID == "" {
-		return fmt.Errorf("appserver: refused: %w", reason)
-	}
-	return fmt.Errorf("appserver: SIM %s, credential %s refused: %w", id.ICCID, id.Credential, reason)
+func refused(id Identity, reason error) error { return &refusalError{id, reason} }
+
+// refusalError says who is refused and why. It is put into words when somebody asks, which
+// is after the peer has its answer.
+type refusalError struct {
+	id     Identity
+	reason error
 }
+
+func (e *refusalError) Error() string {
+	if e.id.ICCID == "" {
+		return fmt.Sprintf("appserver: refused: %v", e.reason)
+	}
+	return fmt.Sprintf("appserver: SIM %s, credential %s refused: %v", e.id.ICCID, e.id.Credential, e.reason)
+}
+
+func (e *refusalError) Unwrap() error { return e.reason }
 
 // Admit completes the handshake of a connection that uses [Middleware.TLSConfig], unless
 // that is done, and watches the connection from then on. If it fails the connection is closed.

@@ -3,6 +3,9 @@ package appserver
 import (
 	"bufio"
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -14,25 +17,26 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-
-	"github.com/simroot/simroot/api"
 )
 
-// The vault keeps the PSKs of the replica as the platform sealed them, in one file. They are opened
-// for a handshake, from the file, and wiped after it: the memory of a server holds the
-// secrets of nobody who is not shaking hands.
+// The vault keeps the PSKs of the replica, sealed, in one file. They are opened for a handshake, from
+// the file, and wiped after it: the memory of a server holds the secrets of nobody who is not
+// shaking hands.
+//
+// On their way from the platform the secrets are sealed to the middleware's public key (RFC 9180).
+// Here they are sealed by a key that is derived from its private key: the file is worth as much
+// to a thief, nothing without the private key, and opening costs a handshake a hundredth.
 //
 // The file is a row of records: CRC-32C of the rest, the lengths of name and sealed secret in
-// bytes (2 + 2, big-endian), the name, and the secret, sealed (RFC 9180) with the name as its
-// info. Names are IDs of credentials. A record without a secret says that the one before is
-// forgotten. The first record is the decoy: a secret that nobody has, under a name that
-// no credential has. It also tells whether the file belongs to the sealing key.
+// bytes (2 + 2, big-endian), the name, and the secret under AES-256-GCM (nonce, text, tag) with the
+// name as additional data. Names are IDs of credentials. A record without a secret says that the
+// one before is forgotten. The first record is the decoy: a secret that nobody has, under a name
+// that no credential has. It also tells whether the file belongs to the key.
 //
 // What is damaged ends the file: it is cut off, and fetched from the platform again.
 type vault struct {
-	path   string
-	opener *api.Opener
-	public []byte
+	path string
+	aead cipher.AEAD // makes its nonces itself
 
 	mu      sync.RWMutex
 	file    *os.File
@@ -62,7 +66,7 @@ const (
 	decoyName = "simroot-secrets-1"
 	// secretHead is the length of a record before name and secret.
 	secretHead = 4 + 2 + 2
-	// maxSecretPart bounds a name and a sealed secret, in bytes. A PSK of 32 bytes is 80 when sealed.
+	// maxSecretPart bounds a name and a sealed secret, in bytes. A PSK of 32 bytes is 60 when sealed.
 	maxSecretPart = 4 << 10
 	// secretSize is the length of a PSK that the platform makes, and so of the decoy.
 	secretSize = 32
@@ -71,10 +75,7 @@ const (
 // openVault opens the file at path, or begins it. Damage is what was found wrong, and repaired.
 func openVault(path string, sealingKey []byte) (v *vault, damage, err error) {
 	v = &vault{path: path, places: make(map[secretName]place), unsaved: make(map[secretName][]byte)}
-	if v.opener, err = api.NewOpener(sealingKey); err != nil {
-		return nil, nil, err
-	}
-	if v.public, err = api.SealPublic(sealingKey); err != nil {
+	if v.aead, err = restKey(sealingKey); err != nil {
 		return nil, nil, err
 	}
 	v.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -95,16 +96,38 @@ func openVault(path string, sealingKey []byte) (v *vault, damage, err error) {
 	return v, damage, nil
 }
 
+// restKey derives the key of the file from the private sealing key.
+func restKey(sealingKey []byte) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, sealingKey, nil, "simroot: secrets at rest, AES-256-GCM", 32)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func (v *vault) seal(name string, secret []byte) []byte {
+	return v.aead.Seal(nil, nil, secret, []byte(name))
+}
+
+func (v *vault) unseal(name string, sealed []byte) ([]byte, error) {
+	secret, err := v.aead.Open(nil, nil, sealed, []byte(name))
+	if err != nil {
+		return nil, errors.New("it was sealed by another key or for another credential, or was altered")
+	}
+	return secret, nil
+}
+
 // begin writes the decoy into an empty file.
-func (v *vault) begin() error {
+func (v *vault) begin() (err error) {
 	var secret [secretSize]byte
 	rand.Read(secret[:]) // never fails (crypto/rand)
-	sealed, err := api.Seal(v.public, decoyName, secret[:])
-	clear(secret[:])
-	if err != nil {
-		return err
-	}
-	v.decoy, err = v.append(secretRecord(decoyName, sealed))
+	defer clear(secret[:])
+	v.decoy, err = v.append(secretRecord(decoyName, v.seal(decoyName, secret[:])))
 	return err
 }
 
@@ -119,7 +142,7 @@ func (v *vault) read() error {
 		}
 		if err == nil && first {
 			var decoy []byte
-			if decoy, err = v.opener.Open(decoyName, sealed); err == nil && name != decoyName {
+			if decoy, err = v.unseal(decoyName, sealed); err == nil && name != decoyName {
 				err = errors.New("its first record is not the decoy")
 			}
 			clear(decoy)
@@ -212,10 +235,11 @@ func (v *vault) has(id string) bool {
 	return saved || v.unsaved[name] != nil
 }
 
-// put takes over a sealed secret. It is there in any case; an error says that it is not on disk.
-func (v *vault) put(id string, sealed []byte) error {
-	if len(id) == 0 || len(id) > maxSecretPart || len(sealed) == 0 || len(sealed) > maxSecretPart {
-		return fmt.Errorf("a sealed secret of %d bytes for %q cannot be kept", len(sealed), id)
+// put seals a secret and takes it over. It is there in any case; an error says that it is not on disk.
+func (v *vault) put(id string, secret []byte) error {
+	sealed := v.seal(id, secret)
+	if len(id) == 0 || len(id) > maxSecretPart || len(sealed) > maxSecretPart {
+		return fmt.Errorf("a secret of %d bytes for %q cannot be kept", len(secret), id)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -286,7 +310,7 @@ func (v *vault) open(id string) (secret []byte, known bool, err error) {
 	if err != nil {
 		return nil, known, fmt.Errorf("the sealed secret is damaged: %w", err)
 	}
-	secret, err = v.opener.Open(id, sealed)
+	secret, err = v.unseal(id, sealed)
 	return secret, known, err
 }
 

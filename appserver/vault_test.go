@@ -7,34 +7,27 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-
-	"github.com/simroot/simroot/api"
 )
 
-// newVault is a vault with n secrets, and how to seal more.
-func newVault(t testing.TB, n int) (v *vault, private []byte, seal func(id string) []byte) {
+// newVault is a vault with n secrets.
+func newVault(t testing.TB, n int) (v *vault, private []byte) {
 	t.Helper()
-	private, public := sealingKey(t)
+	private, _ = sealingKey(t)
 	v, damage, err := openVault(filepath.Join(t.TempDir(), "secrets"), private)
 	if err != nil || damage != nil {
 		t.Fatal(err, damage)
 	}
 	t.Cleanup(func() { v.close() })
-	seal = func(id string) []byte {
-		sealed, err := api.Seal(public, id, []byte("the secret of "+id))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return sealed
-	}
 	for i := range n {
 		id := fmt.Sprint("credential ", i)
-		if err := v.put(id, seal(id)); err != nil {
+		if err := v.put(id, secretOf(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return v, private, seal
+	return v, private
 }
+
+func secretOf(id string) []byte { return []byte("the secret of " + id) }
 
 // holds tells whether the vault opens to the secret of a credential.
 func holds(t testing.TB, v *vault, id string) bool {
@@ -43,14 +36,14 @@ func holds(t testing.TB, v *vault, id string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if known != bytes.Equal(secret, []byte("the secret of "+id)) {
+	if known != bytes.Equal(secret, secretOf(id)) {
 		t.Errorf("%s: known %v, but another secret", id, known)
 	}
 	return known
 }
 
 func TestAVaultCutAnywhereHoldsWhatCameBefore(t *testing.T) {
-	v, private, _ := newVault(t, 2)
+	v, private := newVault(t, 2)
 	v.forget("credential 1")
 	content, err := os.ReadFile(v.path)
 	if err != nil {
@@ -76,23 +69,15 @@ func TestAVaultCutAnywhereHoldsWhatCameBefore(t *testing.T) {
 				t.Errorf("cut after %d bytes (%v): %s there: %v", n, damage, id, !want)
 			}
 		}
-		if err := cut.put("later", v.sealFor(t, "later")); err != nil || !holds(t, cut, "later") {
+		if err := cut.put("later", secretOf("later")); err != nil || !holds(t, cut, "later") {
 			t.Errorf("cut after %d bytes: nothing can be added: %v", n, err)
 		}
 		cut.close()
 	}
 }
 
-func (v *vault) sealFor(t testing.TB, id string) []byte {
-	sealed, err := api.Seal(v.public, id, []byte("the secret of "+id))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sealed
-}
-
 func TestAVaultKeepsWhatIsWantedAndNamesWhatIsMissing(t *testing.T) {
-	v, private, _ := newVault(t, 3)
+	v, private := newVault(t, 3)
 	var missing []string
 	wanted := []string{"credential 0", "credential 7"}
 	if err := v.keep(slices.Values(wanted), func(id string) { missing = append(missing, id) }); err != nil {
@@ -118,14 +103,14 @@ func TestAVaultKeepsWhatIsWantedAndNamesWhatIsMissing(t *testing.T) {
 }
 
 func TestAVaultWithoutRoomServesFromMemoryAndWritesLater(t *testing.T) {
-	v, private, seal := newVault(t, 1)
+	v, private := newVault(t, 1)
 	good := v.file
 	full, err := os.Open(v.path) // which cannot be written to
 	if err != nil {
 		t.Fatal(err)
 	}
 	v.file = full
-	if err := v.put("late", seal("late")); err == nil {
+	if err := v.put("late", secretOf("late")); err == nil {
 		t.Error("no error is told")
 	}
 	if !holds(t, v, "late") || !v.has("late") || !holds(t, v, "credential 0") {
@@ -133,7 +118,7 @@ func TestAVaultWithoutRoomServesFromMemoryAndWritesLater(t *testing.T) {
 	}
 	full.Close()
 	v.file = good
-	if err := v.put("next", seal("next")); err != nil || len(v.unsaved) != 0 {
+	if err := v.put("next", secretOf("next")); err != nil || len(v.unsaved) != 0 {
 		t.Errorf("%v, %d unsaved", err, len(v.unsaved))
 	}
 	again, damage, err := openVault(v.path, private)
@@ -147,13 +132,13 @@ func TestAVaultWithoutRoomServesFromMemoryAndWritesLater(t *testing.T) {
 }
 
 func FuzzVault(f *testing.F) {
-	private, public := sealingKey(f)
+	private, _ := sealingKey(f)
 	path := filepath.Join(f.TempDir(), "seed")
 	v, _, err := openVault(path, private)
 	if err != nil {
 		f.Fatal(err)
 	}
-	v.put("one", v.sealFor(f, "one"))
+	v.put("one", secretOf("one"))
 	v.forget("one")
 	v.close()
 	seed, err := os.ReadFile(path)
@@ -174,11 +159,7 @@ func FuzzVault(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer v.close()
-		sealed, err := api.Seal(public, "new", []byte("the secret of new"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := v.put("new", sealed); err != nil || !holds(t, v, "new") {
+		if err := v.put("new", secretOf("new")); err != nil || !holds(t, v, "new") {
 			t.Error(err)
 		}
 		again, damage, err := openVault(path, private)

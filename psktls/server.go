@@ -131,10 +131,17 @@ func (h *handshake) confess(err error) error {
 		return alert
 	}
 	if errors.As(err, &alert) {
-		return &AlertError{Alert: alert.Alert, Remote: alert.Remote, Err: fmt.Errorf("%w: %w", h.unknown, err)}
+		return &AlertError{Alert: alert.Alert, Remote: alert.Remote, Err: &strangerError{h.unknown, err}}
 	}
 	if context.Cause(h.ctx) != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %w", h.unknown, err)
+	return &strangerError{h.unknown, err}
 }
+
+// strangerError is the end of a handshake with an unknown identity. It is put into words when
+// somebody asks: until the peer has its alert, nothing must take longer than with a wrong key.
+type strangerError struct{ unknown, err error }
+
+func (e *strangerError) Error() string   { return fmt.Sprintf("%v: %v", e.unknown, e.err) }
+func (e *strangerError) Unwrap() []error { return []error{e.unknown, e.err} }
