@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -100,5 +101,47 @@ func TestMetricsAreServed(t *testing.T) {
 	a.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Header().Get("Content-Type") != MetricsType || !strings.Contains(w.Body.String(), `simroot_agent_state{state="starting"} 1`) {
 		t.Errorf("%v\n%s", w.Header(), w.Body)
+	}
+}
+
+// The page for users names every field and every metric, and no other.
+func TestThePageOnTheAgentNamesWhatThereIs(t *testing.T) {
+	text, err := os.ReadFile("../docs/device-agent.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	full := someStatus()
+	full.Problem, full.Code, full.LastAttempt = "p", "c", full.Since
+	full.Credential.Identity = "i"
+	encoded, err := json.Marshal(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`([a-z_]+)[`{]").FindAllStringSubmatch(page, -1)
+	on := map[string]bool{}
+	for _, n := range named {
+		on[n[1]] = true
+	}
+	for _, field := range regexp.MustCompile(`"([a-z_]+)":`).FindAllStringSubmatch(string(encoded), -1) {
+		if !on[field[1]] {
+			t.Errorf("the page does not name the field %s", field[1])
+		}
+	}
+	for _, state := range AgentStates {
+		if !on[string(state)] {
+			t.Errorf("the page does not name the state %s", state)
+		}
+	}
+	metrics := string(full.Metrics())
+	for _, metric := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(metrics, -1) {
+		if !on[metric[1]] {
+			t.Errorf("the page does not name the metric %s", metric[1])
+		}
+	}
+	for name := range on {
+		if strings.HasPrefix(name, "simroot_agent_") && !strings.Contains(metrics, "# TYPE "+name+" ") {
+			t.Errorf("the page names the metric %s, which there is not", name)
+		}
 	}
 }

@@ -101,14 +101,17 @@ func (w *watchFlags) run(c *cobra.Command, sim *cardFlags, client *api.Client, o
 		Platform: client, Look: w.look, InUse: inUse, Report: report, Log: log,
 		Claim: claimIn(w.locks),
 	})
-	if w.metrics == "" {
-		return agent.Run(c.Context())
+	if w.metrics != "" {
+		stop, served := serveMetrics(w.metrics, agent, log)
+		if served != nil {
+			return served
+		}
+		defer func() { err = errors.Join(err, stop()) }()
 	}
-	stop, err := serveMetrics(w.metrics, agent, log)
-	if err != nil {
+	if err := notify("READY=1"); err != nil {
 		return err
 	}
-	return errors.Join(agent.Run(c.Context()), stop())
+	return agent.Run(c.Context())
 }
 
 // claimIn has an agent take a SIM for itself by a lock in a folder.

@@ -22,6 +22,10 @@ func TestThePageOnTheTunnelRunsAsWritten(t *testing.T) {
 	runsAsWritten(t, "device-tunnel.md", "ready udp:127.0.0.1:5683=127.0.0.1:5694", "</>;title=")
 }
 
+func TestThePageOnTheAgentRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "device-agent.md", "Imported 1 SIMs", "agent       ready since", "1 new credentials")
+}
+
 // runsAsWritten runs the commands of a page, one after the other, and looks for what they
 // are to print.
 func runsAsWritten(t *testing.T, name string, wants ...string) {

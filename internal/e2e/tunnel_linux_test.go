@@ -246,25 +246,7 @@ func TestPlainCoAPClientsReachAServerWithTheCertificateInTheSIM(t *testing.T) {
 }
 
 func TestTheUnitForSystemdIsSoundAndItsServiceLocked(t *testing.T) {
-	const name = "simroot-tunnel@.service"
-	text, err := os.ReadFile("../../contrib/systemd/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	installed := bytes.ReplaceAll(text, []byte("/usr/bin/simroot"), []byte(realparts.Binary(t, "simroot")))
-	if bytes.Equal(installed, text) {
-		t.Fatal("the unit does not run simroot")
-	}
-	unit := filepath.Join(t.TempDir(), "simroot-tunnel@meter.service")
-	if err := os.WriteFile(unit, installed, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	// What is wrong is printed; the exit code is 0 for most of it.
-	if out := realparts.Run(t, "systemd-analyze", "verify", "--man=no", unit); out != "" {
-		t.Errorf("verify says:\n%s", out)
-	}
-	// Exposure, of 100.
-	realparts.Run(t, "systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
+	soundUnit(t, "simroot-tunnel@.service", "simroot-tunnel@meter.service")
 	// Type=notify: the service tells when its ports are open.
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
 	if err != nil {
