@@ -169,22 +169,113 @@ func TestACertificateInTheSIMOpensTheTunnelForDatagrams(t *testing.T) {
 	}
 }
 
-func TestAServerMayKnowTheSessionByItsConnectionID(t *testing.T) {
+// nat stands between a tunnel and a server, as the router of a mobile network does, and can forget
+// the address that it has given the tunnel.
+type nat struct {
+	t       *testing.T
+	inside  *net.UDPConn
+	server  net.Addr
+	mu      sync.Mutex
+	outside *net.UDPConn
+	tunnel  netip.AddrPort
+	wg      sync.WaitGroup
+}
+
+func newNAT(t *testing.T, server net.Addr) *nat {
+	t.Helper()
+	inside, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nat{t: t, inside: inside, server: server}
+	n.readdress()
+	n.wg.Go(func() {
+		b := make([]byte, 4096)
+		for {
+			l, from, err := inside.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			n.tunnel = from
+			n.outside.Write(b[:l]) //nolint:errcheck // lost
+			n.mu.Unlock()
+		}
+	})
+	t.Cleanup(func() {
+		inside.Close()
+		n.outside.Close()
+		n.wg.Wait()
+	})
+	return n
+}
+
+// readdress gives the tunnel another address towards the server.
+func (n *nat) readdress() {
+	n.t.Helper()
+	c, err := net.Dial("udp", n.server.String())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.outside != nil {
+		n.outside.Close()
+	}
+	outside := c.(*net.UDPConn)
+	n.outside = outside
+	n.wg.Go(func() {
+		b := make([]byte, 4096)
+		for {
+			l, err := outside.Read(b)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			n.inside.WriteToUDPAddrPort(b[:l], n.tunnel) //nolint:errcheck // lost
+			n.mu.Unlock()
+		}
+	})
+}
+
+func TestASessionGoesOnWhenTheDevicesAddressChangesIfTheServerKnowsConnectionIDs(t *testing.T) {
+	psk := bytes.Repeat([]byte{7}, 32)
 	ca := fixture.NewCA(t)
-	server := answers(t, demanding(t, ca, "127.0.0.1:0", pion.WithConnectionIDGenerator(pion.RandomCIDGenerator(8))), same)
-	c := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), overUDP).client()
-	c.asks("one")
-	c.asks("two")
+	for name, c := range map[string]struct {
+		sim *fixture.Slot
+		l   net.Listener
+		id  string
+	}{
+		"certificate": {fixture.NewSlot(ca.GoodSIM()), demanding(t, ca, "127.0.0.1:0", pion.WithConnectionIDGenerator(pion.RandomCIDGenerator(8))), ""},
+		"PSK":         {fixture.NewSlot(fixture.PSKSIM(t, psk)), pskServer(t, psk, 8), "meter 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := answers(t, c.l, same)
+			between := newNAT(t, server.Addr())
+			s := newStage(t, c.sim, between.inside.LocalAddr().String(), func(o *Options) {
+				overUDP(o)
+				o.Identity = func() string { return c.id }
+				o.Silence = time.Hour // nothing else may help
+			})
+			client := s.client()
+			client.asks("before")
+			between.readdress()
+			client.asks("after")
+			if n := server.sessions.Load(); n != 1 {
+				t.Errorf("%d sessions", n)
+			}
+		})
+	}
 }
 
 // pskServer is a psktls/dtls server that knows one meter.
-func pskServer(t *testing.T, psk []byte) net.Listener {
+func pskServer(t *testing.T, psk []byte, connectionIDs int) net.Listener {
 	t.Helper()
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := dtls.Listen(socket, &dtls.Config{Config: psktls.Config{GetKey: func(_ context.Context, identity []byte) (psktls.Key, error) {
+	l, err := dtls.Listen(socket, &dtls.Config{ConnectionIDs: connectionIDs, Config: psktls.Config{GetKey: func(_ context.Context, identity []byte) (psktls.Key, error) {
 		if string(identity) != "meter 1" {
 			return nil, psktls.ErrUnknownIdentity
 		}
@@ -198,7 +289,7 @@ func pskServer(t *testing.T, psk []byte) net.Listener {
 
 func TestAPSKInTheSIMOpensTheTunnelForDatagrams(t *testing.T) {
 	psk := bytes.Repeat([]byte{7}, 32)
-	server := answers(t, pskServer(t, psk), same)
+	server := answers(t, pskServer(t, psk, 0), same)
 	s := newStage(t, fixture.NewSlot(fixture.PSKSIM(t, psk)), server.Addr().String(), func(o *Options) {
 		overUDP(o)
 		o.Identity = func() string { return "meter 1" }
@@ -383,7 +474,7 @@ func TestADatagramThatDoesNotFitIsLostAndTheLogSaysSoOnce(t *testing.T) {
 		id  string
 	}{
 		"certificate": {fixture.NewSlot(ca.GoodSIM()), demanding(t, ca, "127.0.0.1:0"), ""},
-		"PSK":         {fixture.NewSlot(fixture.PSKSIM(t, psk)), pskServer(t, psk), "meter 1"},
+		"PSK":         {fixture.NewSlot(fixture.PSKSIM(t, psk)), pskServer(t, psk, 0), "meter 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := answers(t, c.l, same)
