@@ -158,6 +158,41 @@ func TestAnOutdatedEntryIsNoticedBeforeAServerSeesIt(t *testing.T) {
 	}
 }
 
+func TestANoticeOfRemoteAdministrationRefreshesEverything(t *testing.T) {
+	ca := fixture.NewCA(t)
+	for _, notice := range [][]byte{{0x63, 0xCF}, {0x69, 0x84}, {0x69, 0x89}} {
+		folder := t.TempDir()
+		sim := &watchedCard{Card: ca.GoodSIM()}
+		if _, err := sim.open(t, WithCache(folder)).Credential(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d := sim.open(t, WithCache(folder))
+		before, err := d.Credential(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sim.Card = ca.GoodSIM()                          // with another certificate
+		if _, err := New(t.Context(), sim); err != nil { // selects the applet on the channel that the device uses
+			t.Fatal(err)
+		}
+		if again, err := d.Credential(t.Context()); err != nil || again != before {
+			t.Fatalf("without a notice the SIM was read again: %v", err)
+		}
+		sim.notice = notice
+		_, _ = d.Applet().Random(t.Context(), 8) // any command may bring it, with a success or a failure
+		after, err := d.Credential(t.Context())
+		if err != nil || after.Certificate.Equal(before.Certificate) {
+			t.Fatalf("after % X the credential is the old one: %v", notice, err)
+		}
+		if next, err := sim.open(t, WithCache(folder)).Credential(t.Context()); err != nil || !next.Certificate.Equal(after.Certificate) {
+			t.Errorf("after % X the entry was not written anew: %v", notice, err)
+		}
+		if sim.sent(0xB0) == 0 {
+			t.Error("nothing was read")
+		}
+	}
+}
+
 func TestAForgedEntryCostsOneHandshake(t *testing.T) {
 	ca := fixture.NewCA(t)
 	server := serveTLS(t, ca.ServerConfig())

@@ -18,7 +18,8 @@ type watchedCard struct {
 	mu       sync.Mutex
 	commands [][]byte
 	bytes    int
-	fail     error // what every command meets, if not nil
+	fail     error  // what every command meets, if not nil
+	notice   []byte // what the next success is told with, if not nil
 }
 
 var _ card.Conn = (*watchedCard)(nil)
@@ -34,6 +35,9 @@ func (c *watchedCard) Transmit(ctx context.Context, command []byte) ([]byte, err
 	answer, err := c.Card.Transmit(ctx, command)
 	c.mu.Lock()
 	c.bytes += len(command) + len(answer)
+	if n := len(answer) - 2; c.notice != nil && err == nil && n >= 0 && answer[n] == 0x90 {
+		answer, c.notice = append(answer[:n:n], c.notice...), nil
+	}
 	c.mu.Unlock()
 	return answer, err
 }
