@@ -15,9 +15,10 @@ test: deps ## every test, on real parts, with the race detector
 	go vet ./...
 	go test -race -timeout 8m ./...
 
-interop: ## foreign software built from its source, as judge (wolfSSL; Debian)
+interop: ## foreign software built from its source, as judge (wolfSSL, mbed TLS; Debian)
 	scripts/deps interop
 	client=$$(scripts/wolfssl) && SIMROOT_WOLFSSL=$$client go test -tags interop -count=1 -v ./internal/interop
+	programs=$$(scripts/mbedtls) && SIMROOT_MBEDTLS=$$programs go test -tags interop -count=1 -v -run MbedTLS ./internal/interop/psk
 
 bench: deps ## what it all costs, as a table (docs/benchmarks.md), then every benchmark
 	go run ./internal/bench -write docs/benchmarks.md

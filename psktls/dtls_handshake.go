@@ -48,6 +48,8 @@ func (d *DTLS) message(kind uint8, body, raw []byte) error {
 		}
 		d.h.transcript.add(raw)
 		return d.answerServer()
+	case d.client && kind == typeHelloRequest && len(body) == 0:
+		return nil // we are at it already (RFC 5246, 7.4.1.1)
 	case d.state == awaitClientHello && kind == typeClientHello:
 		return d.clientHello(body, raw)
 	case d.state == awaitClientKeyExchange && kind == typeClientKeyExchange:
@@ -273,6 +275,9 @@ func (d *DTLS) finished(body, raw []byte) error {
 	label := labelClientFinished
 	if d.client {
 		label = labelServerFinished
+	}
+	if len(body) != finishedLen12 {
+		return d.h.confess(fail(AlertDecodeError, "Finished has %d bytes instead of %d", len(body), finishedLen12))
 	}
 	if !hmac.Equal(body, d.h.finished12(label)) {
 		return d.h.confess(fail(AlertDecryptError, "the peer's Finished is wrong: do both sides have the same key under this identity?"))

@@ -365,18 +365,9 @@ func FuzzDTLSReceive(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.Start(t.Context(), time.Unix(0, 0))                            //nolint:errcheck // must not panic
-		d.Receive(t.Context(), time.Unix(0, 0), bytes.Clone(datagram))   //nolint:errcheck // likewise
-		d.Receive(t.Context(), time.Unix(2, 0), bytes.Clone(datagram))   //nolint:errcheck // likewise
-		if parsed, cookie, err := parseDTLSHello(datagram); err == nil { // what is read is written alike
-			body, err := helloBody(parsed, cookie)
-			if err != nil {
-				return // a list that only a reader takes
-			}
-			if _, again, err := parseDTLSHello(body); err == nil && !bytes.Equal(again, cookie) {
-				t.Errorf("cookie %x became %x", cookie, again)
-			}
-		}
+		d.Start(t.Context(), time.Unix(0, 0))                          //nolint:errcheck // must not panic
+		d.Receive(t.Context(), time.Unix(0, 0), bytes.Clone(datagram)) //nolint:errcheck // likewise
+		d.Receive(t.Context(), time.Unix(2, 0), bytes.Clone(datagram)) //nolint:errcheck // likewise
 	})
 }
 
