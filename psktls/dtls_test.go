@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -383,6 +384,105 @@ func BenchmarkDTLSHandshake(b *testing.B) {
 					b.Fatal(n.clientErr, n.serverErr)
 				}
 			}
+		})
+	}
+}
+
+func TestDTLSAgreesOnAProtocolAndLogsItsKeys(t *testing.T) {
+	client, server := dtlsConfigs(0)
+	var log bytes.Buffer
+	client.NextProtos, server.NextProtos, client.ServerName = []string{"mqtt", "coap"}, []string{"coap"}, "device.example"
+	client.KeyLogWriter = &log
+	n := newDTLSNet(t, client, server, 0, 1, 0)
+	n.completes()
+	for _, state := range []ConnectionState{n.client.ConnectionState(), n.server.ConnectionState()} {
+		if state.NegotiatedProtocol != "coap" || state.ServerName != "device.example" {
+			t.Errorf("%+v", state)
+		}
+	}
+	if line := log.String(); !strings.HasPrefix(line, "CLIENT_RANDOM ") || strings.Count(line, "\n") != 1 || len(line) != len("CLIENT_RANDOM ")+64+1+2*masterSecretLen+1 {
+		t.Errorf("the key log has %d bytes", len(line))
+	}
+
+	server.NextProtos = []string{"http/1.1"}
+	n = newDTLSNet(t, client, server, 0, 1, 0)
+	n.run()
+	wantAlert(t, n.clientErr, AlertNoApplicationProtocol, true)
+}
+
+func TestDTLSRefusesWhatItNeverSpeaks(t *testing.T) {
+	hello := func(change func(*clientHello)) *clientHello {
+		m := &clientHello{version: VersionDTLS12, suites: []uint16{TLS_PSK_WITH_AES_128_GCM_SHA256}, compression: []byte{0}, extendedMaster: true, renegotiation: true}
+		change(m)
+		return m
+	}
+	client, server := dtlsConfigs(0)
+	server.RequireExtendedMasterSecret = true
+	for name, x := range map[string]struct {
+		hello *clientHello
+		alert Alert
+	}{
+		"DTLS 1.0":                  {hello(func(m *clientHello) { m.version = 0xFEFF }), AlertProtocolVersion},
+		"TLS":                       {hello(func(m *clientHello) { m.version = VersionTLS12 }), AlertProtocolVersion},
+		"DTLS 1.3 alone":            {hello(func(m *clientHello) { m.versions = []uint16{0xFEFC} }), AlertProtocolVersion},
+		"compression":               {hello(func(m *clientHello) { m.compression = []byte{1} }), AlertIllegalParameter},
+		"an unknown suite":          {hello(func(m *clientHello) { m.suites = []uint16{0x1234} }), AlertHandshakeFailure},
+		"no extended master secret": {hello(func(m *clientHello) { m.extendedMaster = false }), AlertHandshakeFailure},
+		"a suite of TLS 1.3":        {hello(func(m *clientHello) { m.suites = []uint16{TLS_AES_128_GCM_SHA256} }), AlertHandshakeFailure},
+		"ECDHE with unknown curves": {hello(func(m *clientHello) {
+			m.suites, m.curves = []uint16{TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256}, []uint16{99}
+		}), AlertHandshakeFailure},
+		"a renegotiation to take up": {nil, AlertHandshakeFailure},
+	} {
+		t.Run("client with "+name, func(t *testing.T) {
+			d, err := NewDTLS(server, false, DTLSOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Start(t.Context(), time.Unix(0, 0)); err != nil {
+				t.Fatal(err)
+			}
+			m := x.hello
+			if m == nil {
+				m = hello(func(*clientHello) {})
+			}
+			body, err := encode(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = body[handshakeHeaderLen:]
+			if x.hello == nil { // what we write says that nothing was before
+				at := bytes.Index(body, []byte{0xFF, 0x01, 0, 1, 0})
+				body = slices.Concat(body[:at], []byte{0xFF, 0x01, 0, 3, 2, 7, 7}, body[at+5:])
+				extensions := 2 + 32 + 1 + 2 + 2*len(m.suites) + 1 + len(m.compression)
+				body[extensions+1] += 2
+			}
+			withCookie := slices.Concat(body[:35], []byte{0}, body[35:])
+			record := rawRecord(t, nil, recordHandshake, 0, encodeDTLS(typeClientHello, 0, withCookie))
+			wantAlert(t, d.Receive(t.Context(), time.Unix(0, 0), record), x.alert, false)
+		})
+	}
+	for name, x := range map[string]struct {
+		change func(*serverHello)
+		alert  Alert
+	}{
+		"DTLS 1.0":                 {func(m *serverHello) { m.version = 0xFEFF }, AlertProtocolVersion},
+		"compression":              {func(m *serverHello) { m.compression = 1 }, AlertIllegalParameter},
+		"a suite not offered":      {func(m *serverHello) { m.suite = TLS_AES_128_GCM_SHA256 }, AlertIllegalParameter},
+		"no secure renegotiation":  {func(m *serverHello) { m.renegotiation = false }, AlertHandshakeFailure},
+		"a protocol not asked for": {func(m *serverHello) { m.alpn = []string{"coap"} }, AlertUnsupportedExtension},
+	} {
+		t.Run("server with "+name, func(t *testing.T) {
+			d, err := NewDTLS(client, true, DTLSOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Start(t.Context(), time.Unix(0, 0)); err != nil {
+				t.Fatal(err)
+			}
+			m := &serverHello{version: VersionDTLS12, suite: TLS_PSK_WITH_AES_128_GCM_SHA256, extendedMaster: true, renegotiation: true}
+			x.change(m)
+			wantAlert(t, d.Receive(t.Context(), time.Unix(0, 0), handshakeRecord(t, 0, 0, m)), x.alert, false)
 		})
 	}
 }

@@ -15,18 +15,6 @@ import (
 	"github.com/simroot/simroot/psktls"
 )
 
-// mbedtlsSuites are ours that mbed TLS 2.28 offers, by its names: nothing of TLS 1.3, and of ECDHE_PSK no AES-GCM
-// and no AES-CCM. Its connection ids are those of a draft (draft-ietf-tls-dtls-connection-id-05), which differ
-// from RFC 9146 in the extension's number and in the additional data, so that they are not tried.
-var mbedtlsSuites = []peerSuite{
-	{psktls.TLS_PSK_WITH_AES_128_GCM_SHA256, "TLS-PSK-WITH-AES-128-GCM-SHA256"},
-	{psktls.TLS_PSK_WITH_AES_256_GCM_SHA384, "TLS-PSK-WITH-AES-256-GCM-SHA384"},
-	{psktls.TLS_PSK_WITH_CHACHA20_POLY1305_SHA256, "TLS-PSK-WITH-CHACHA20-POLY1305-SHA256"},
-	{psktls.TLS_PSK_WITH_AES_128_CCM, "TLS-PSK-WITH-AES-128-CCM"},
-	{psktls.TLS_PSK_WITH_AES_128_CCM_8, "TLS-PSK-WITH-AES-128-CCM-8"},
-	{psktls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256"},
-}
-
 // mbedtls is one of the programs that scripts/mbedtls builds.
 func mbedtls(t *testing.T, name string) string {
 	t.Helper()
