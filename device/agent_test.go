@@ -297,6 +297,19 @@ func TestASIMThatIsTakenOutInTheMiddleIsNoFaultOfThePlatform(t *testing.T) {
 	})
 }
 
+func TestASIMThatIsSwappedInTheMiddleOfAnOnboardingIsFollowedByTheOther(t *testing.T) {
+	playing(t, AgentOptions{}, func(p *play) {
+		p.set(func() { p.answer = errors.Join(ErrCard, errors.New("removed")) })
+		p.want(p.after(0), AgentSIMAway, 1)
+		p.set(func() { p.answer, p.iccid = nil, otherSIM })
+		s := p.after(lastLook)
+		p.want(s, AgentReady, 2)
+		if s.ICCID != string(otherSIM) || s.Failures != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestASIMInUseIsNoNewsUntilItIsDue(t *testing.T) {
 	taken := errors.New("in use by the tunnel")
 	playing(t, AgentOptions{Look: time.Minute, InUse: func(err error) bool { return errors.Is(err, taken) }}, func(p *play) {
