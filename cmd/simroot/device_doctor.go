@@ -33,7 +33,7 @@ The exit code is 1 if a link is broken.`,
 	flags := c.Flags()
 	server := flags.String("server", "", "server to try a handshake with, HOST:PORT")
 	serverCA := flags.String("server-ca", "", "file with the server's trust anchor, PEM; without it, the SIM's or the system's")
-	identity := flags.String("psk-identity", "", "identity of the SIM's pre-shared key; without it, the one that the SIM names")
+	identity := flags.String("identity", "", "identity of the SIM's pre-shared key; without it, the one that the SIM names")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o := doctor.Options{Platform: platform.url, Server: *server, Identity: *identity}
 		if err := sim.examine(c, &o); err != nil {

@@ -178,16 +178,24 @@ type nat struct {
 	mu      sync.Mutex
 	outside *net.UDPConn
 	tunnel  netip.AddrPort
+	passed  int
+	loses   int // one datagram out of so many, of both directions; 0: none
 	wg      sync.WaitGroup
 }
 
-func newNAT(t *testing.T, server net.Addr) *nat {
+// lost tells whether the next datagram is one of those that are lost. The lock is held.
+func (n *nat) lost() bool {
+	n.passed++
+	return n.loses > 0 && n.passed%n.loses == 0
+}
+
+func newNAT(t *testing.T, server net.Addr, loses int) *nat {
 	t.Helper()
 	inside, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &nat{t: t, inside: inside, server: server}
+	n := &nat{t: t, inside: inside, server: server, loses: loses}
 	n.readdress()
 	n.wg.Go(func() {
 		b := make([]byte, 4096)
@@ -198,7 +206,9 @@ func newNAT(t *testing.T, server net.Addr) *nat {
 			}
 			n.mu.Lock()
 			n.tunnel = from
-			n.outside.Write(b[:l]) //nolint:errcheck // lost
+			if !n.lost() {
+				n.outside.Write(b[:l]) //nolint:errcheck // lost
+			}
 			n.mu.Unlock()
 		}
 	})
@@ -232,7 +242,9 @@ func (n *nat) readdress() {
 				return
 			}
 			n.mu.Lock()
-			n.inside.WriteToUDPAddrPort(b[:l], n.tunnel) //nolint:errcheck // lost
+			if !n.lost() {
+				n.inside.WriteToUDPAddrPort(b[:l], n.tunnel) //nolint:errcheck // lost
+			}
 			n.mu.Unlock()
 		}
 	})
@@ -251,7 +263,7 @@ func TestASessionGoesOnWhenTheDevicesAddressChangesIfTheServerKnowsConnectionIDs
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := answers(t, c.l, same)
-			between := newNAT(t, server.Addr())
+			between := newNAT(t, server.Addr(), 0)
 			s := newStage(t, c.sim, between.inside.LocalAddr().String(), func(o *Options) {
 				overUDP(o)
 				o.Identity = func() string { return c.id }
@@ -265,6 +277,20 @@ func TestASessionGoesOnWhenTheDevicesAddressChangesIfTheServerKnowsConnectionIDs
 				t.Errorf("%d sessions", n)
 			}
 		})
+	}
+}
+
+func TestOneDatagramInFiveMayBeLost(t *testing.T) {
+	ca := fixture.NewCA(t)
+	server := answers(t, demanding(t, ca, "127.0.0.1:0"), same)
+	between := newNAT(t, server.Addr(), 5)
+	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), between.inside.LocalAddr().String(), overUDP)
+	client := s.client()
+	for _, text := range []string{"one", "two", "three", "four"} {
+		client.asks(text)
+	}
+	if n := server.sessions.Load(); n != 1 {
+		t.Errorf("%d sessions", n)
 	}
 }
 
