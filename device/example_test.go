@@ -120,3 +120,17 @@ func ExampleDevice_Signer() {
 	}
 	fmt.Println(token)
 }
+
+// A connection of which it can be shown that no private key, not even an ephemeral one, was ever
+// outside the SIM.
+func ExampleDevice_DialAllInSIM() {
+	ctx := context.Background()
+	sim := open(ctx)
+	defer sim.Close()
+	conn, err := sim.DialAllInSIM(ctx, "tcp", "broker.example:8883")
+	if err != nil {
+		log.Fatal(err) // wraps device.ErrNotAllInSIM if the SIM cannot, and says what it lacks
+	}
+	defer conn.Close()
+	fmt.Fprintln(conn, "23.4 kWh")
+}

@@ -114,9 +114,17 @@ func meet(t testing.TB, client *Config, server *tls.Config) (c *Conn, s *tls.Con
 func TestCertificatesTakeThePlaceOfThePSK(t *testing.T) {
 	client, server := newAuthority(t).certified()
 	client.NextProtos, server.NextProtos = []string{"mqtt", "coap"}, []string{"coap"}
+	var offered []tls.SignatureScheme
+	server.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		offered = hello.SignatureSchemes
+		return nil, nil
+	}
 	c, s, err, serverErr := meet(t, client, server)
 	if err != nil || serverErr != nil {
 		t.Fatal(err, serverErr)
+	}
+	if len(offered) != 10 || offered[0] != tls.ECDSAWithP256AndSHA256 || offered[7] != tls.PKCS1WithSHA256 { // the last three for CAs only
+		t.Errorf("offered signature schemes: %v", offered)
 	}
 	state, theirs := c.ConnectionState(), s.ConnectionState()
 	if state.Version != VersionTLS13 || state.NegotiatedProtocol != "coap" || len(state.PeerCertificates) != 1 || len(theirs.PeerCertificates) != 1 ||

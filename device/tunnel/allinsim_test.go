@@ -20,6 +20,7 @@ func TestTheTunnelHasTheSIMDoAll(t *testing.T) {
 	s.echoes(strings.Repeat("a long way through the tunnel ", 50_000))
 	s.slot.Remove()
 	s.refused("the card was removed")
+	s.says("the SIM is away")
 	s.slot.Insert()
 	s.sim()
 	s.echoes("back again")
