@@ -4,8 +4,12 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
+	"runtime"
 	"testing"
+	"time"
 
+	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
 )
 
@@ -70,6 +74,44 @@ func BenchmarkLookup(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkMemory tells what a credential costs in memory, its SIM and every index included, at
+// a million of them: the goal is 200 bytes.
+func BenchmarkMemory(b *testing.B) {
+	for _, kind := range []api.CredentialType{api.CertificateType, api.PSKType} {
+		b.Run(string(kind), func(b *testing.B) {
+			const count = 1_000_000
+			for b.Loop() {
+				before := heap()
+				r := newReplica()
+				e := entry{Fleet: "meters", Type: kind, State: string(api.Active), NotAfter: time.Unix(1_900_000_000, 0)}
+				for i := range count {
+					e.ICCID, e.ID, e.Confirmation = platformtest.ICCID(i), "", nil
+					r.apply(&e)
+					print := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
+					e.ID = fmt.Sprintf("%032x", print[:16])
+					if kind == api.PSKType {
+						e.Identity, e.Confirmation = plainForm(e.ICCID, e.ID), &api.Confirmation{Challenge: print[:], Proof: print[:]}
+					} else {
+						e.Fingerprint = print[:]
+					}
+					r.apply(&e)
+				}
+				b.ReportMetric(float64(heap()-before)/count, "B/credential")
+				runtime.KeepAlive(r)
+			}
+		})
+	}
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapInuse)
 }
 
 // BenchmarkReplay reads a journal of 100,000 events, which is what a restart costs.

@@ -56,6 +56,8 @@ func run(write, only string) error {
 		{"revocation", revocationTime},
 		{"warm reconnect through a modem", reconnectTime},
 		{"handshakes and throughput of psktls", pskRates},
+		{"crowd of application servers", crowdTimes},
+		{"replica of a million", replicaScale},
 	} {
 		if !strings.Contains(m.name, only) {
 			continue

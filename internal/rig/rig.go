@@ -137,8 +137,20 @@ func (r *Rig) SIMs(ctx context.Context, fleet, profile string, iccids ...string)
 }
 
 // Middleware starts an application server's middleware that follows the platform, with
-// its replica in dir. The caller closes it.
+// its replica in dir, and waits until it has caught up. The caller closes it.
 func (r *Rig) Middleware(ctx context.Context, dir string) (*appserver.Middleware, error) {
+	m, err := r.OpenMiddleware(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Ready(ctx); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// OpenMiddleware is Middleware without the waiting.
+func (r *Rig) OpenMiddleware(ctx context.Context, dir string) (*appserver.Middleware, error) {
 	private, public, err := api.GenerateSealKey()
 	if err != nil {
 		return nil, err
@@ -151,14 +163,7 @@ func (r *Rig) Middleware(ctx context.Context, dir string) (*appserver.Middleware
 	if err != nil {
 		return nil, err
 	}
-	m, err := appserver.Open(ctx, appserver.Options{Platform: client, Dir: dir, SealingKey: private, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
-	if err := m.Ready(ctx); err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	return m, nil
+	return appserver.Open(ctx, appserver.Options{Platform: client, Dir: dir, SealingKey: private, Logger: slog.New(slog.DiscardHandler)})
 }
 
 // ServerCertificate has the platform certify a fresh key for the given names.
