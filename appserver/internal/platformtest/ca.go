@@ -8,8 +8,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -140,4 +143,23 @@ func (ca *CA) renew() {
 		panic(err)
 	}
 	ca.crl = crl
+}
+
+// Write writes the root certificate, and the certificate and key of a server at 127.0.0.1, into
+// files in dir.
+func (ca *CA) Write(t testing.TB, dir, root, certificate, key string) error {
+	t.Helper()
+	server := ca.Server(t, "127.0.0.1")
+	der, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
+	if err != nil {
+		return err
+	}
+	var chain []byte
+	for _, c := range server.Certificate {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c})...)
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, root), ca.RootPEM, 0o600),
+		os.WriteFile(filepath.Join(dir, certificate), chain, 0o600),
+		os.WriteFile(filepath.Join(dir, key), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
 }

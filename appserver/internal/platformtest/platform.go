@@ -136,6 +136,9 @@ func (p *Platform) Publish(other *CA) {
 	})
 }
 
+// URL is where the platform serves.
+func (p *Platform) URL() string { return p.server.URL }
+
 // Feeds is how many feeds were opened so far.
 func (p *Platform) Feeds() int {
 	p.mu.Lock()
