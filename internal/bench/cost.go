@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
+	"google.golang.org/grpc/test/bufconn"
+
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver"
 	"github.com/simroot/simroot/device"
@@ -177,26 +179,39 @@ func pskHandshakeCost(ctx context.Context, dir string) ([]row, error) {
 type server struct {
 	middleware *appserver.Middleware
 	inner      net.Listener
+	connect    func(context.Context) (net.Conn, error)
 	close      func() error
 }
 
-// startServer serves TLS through the middleware.
+// startServer serves TLS through the middleware, on loopback.
 func startServer(ctx context.Context, r *rig.Rig, dir string) (*server, error) {
-	m, err := r.Middleware(ctx, dir+"/replica")
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
+	return startServerOn(ctx, r, dir, inner, func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", inner.Addr().String())
+	})
+}
+
+// startServerInMemory is startServer without sockets.
+func startServerInMemory(ctx context.Context, r *rig.Rig, dir string) (*server, error) {
+	inner := bufconn.Listen(16 << 10)
+	return startServerOn(ctx, r, dir, inner, inner.DialContext)
+}
+
+func startServerOn(ctx context.Context, r *rig.Rig, dir string, inner net.Listener, connect func(context.Context) (net.Conn, error)) (*server, error) {
+	m, err := r.Middleware(ctx, dir+"/replica")
+	if err != nil {
+		return nil, errors.Join(err, inner.Close())
+	}
 	certificate, err := r.ServerCertificate(ctx, "127.0.0.1")
 	if err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
+		return nil, errors.Join(err, m.Close(), inner.Close())
 	}
 	l := m.Listener(inner, m.TLSConfig(&tls.Config{Certificates: []tls.Certificate{certificate}, SessionTicketsDisabled: true}))
 	go serve(l)
-	return &server{middleware: m, inner: inner, close: func() error { return errors.Join(l.Close(), m.Close()) }}, nil
+	return &server{middleware: m, inner: inner, connect: connect, close: func() error { return errors.Join(l.Close(), m.Close()) }}, nil
 }
 
 // serve greets with one byte and waits for the other end to hang up.
@@ -217,12 +232,15 @@ func serve(l net.Listener) {
 
 // dial opens a connection and waits until the server has let it in.
 func (s *server) dial(ctx context.Context, config *tls.Config) (net.Conn, error) {
-	c, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", s.inner.Addr().String())
+	under, err := s.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Read(make([]byte, 1)); err != nil {
-		return nil, errors.Join(err, c.Close())
+	config = config.Clone()
+	config.ServerName = "127.0.0.1"
+	c := tls.Client(under, config)
+	if _, err := c.Read(make([]byte, 1)); err != nil { // which completes the handshake
+		return nil, errors.Join(err, under.Close())
 	}
 	return c, nil
 }
