@@ -16,7 +16,7 @@ import (
 )
 
 // ErrNotAllInSIM is what errors wrap about a SIM that has not what [Device.AllInSIMConfig] needs.
-var ErrNotAllInSIM = errors.New("this SIM cannot do the whole key exchange; use TLSConfig, or a SIM with what is missing")
+var ErrNotAllInSIM = errors.New("this SIM cannot do the whole key exchange (leave it to the device, or use a SIM that has what is missing)")
 
 const (
 	// allInSIMTime bounds a dial for those who set no bound: a SIM can take seconds, and a server
