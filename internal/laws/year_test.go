@@ -167,8 +167,8 @@ func (l agentLine) Transmit(ctx context.Context, command []byte) ([]byte, error)
 	if l.y.happens("line", 200) {
 		l.y.mu.Lock()
 		l.y.cut = true
-		l.y.mu.Unlock()
 		done := l.y.chance.IntN(2) == 0
+		l.y.mu.Unlock()
 		if done { // the SIM has carried it out, and its answer is lost
 			if _, err := l.Card.Transmit(ctx, command); err != nil {
 				return nil, err
