@@ -1,14 +1,18 @@
 package appserver
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"testing"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/psktls"
 )
 
 func TestHTTPRequestsComeWithTLSStateAndOverHTTP2(t *testing.T) {
@@ -88,5 +92,59 @@ func TestAConnectionThatTheHTTPServerClosesIsNoLongerListed(t *testing.T) {
 	conn.Close()
 	if len(m.live.conns) != 0 {
 		t.Error("it is still listed")
+	}
+}
+
+func TestHTTPOverAPSKKnowsItsSIM(t *testing.T) {
+	for _, version := range []uint16{psktls.VersionTLS12, psktls.VersionTLS13} {
+		over := overTLS(version)
+		t.Run(over.name, func(t *testing.T) {
+			p := platformtest.New(t)
+			m, public := openPSK(t, p, Options{})
+			k := p.ProvisionPSK(t, platformtest.ICCID(1), public)
+			inStep(t, m, p)
+			secretsReady(t, m)
+			server := &http.Server{
+				ConnContext: ConnContext,
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					id, _ := FromContext(r.Context())
+					fmt.Fprint(w, r.Proto, " ", id.ICCID)
+				}),
+			}
+			ln := over.listen(t, m)
+			served := make(chan error, 1)
+			go func() { served <- server.Serve(ln) }()
+			t.Cleanup(func() { server.Close(); <-served })
+			transport := &http.Transport{DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+				return over.dial(ctx, address, pskClient(k))
+			}}
+			t.Cleanup(transport.CloseIdleConnections)
+			answer, err := (&http.Client{Transport: transport, Timeout: patience}).Get("http://" + ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			if body, err := io.ReadAll(answer.Body); string(body) != "HTTP/1.1 "+platformtest.ICCID(1) {
+				t.Errorf("%q, %v", body, err)
+			}
+		})
+	}
+}
+
+func TestAClosedListenerIsTheEndToThoseWhoAcceptWithAContext(t *testing.T) {
+	p := platformtest.New(t)
+	m := open(t, p, Options{})
+	ln := listen(t, m, serverConfig(t, m, p))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := ln.AcceptWithContext(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the context: %v", err)
+	}
+	ln.Close()
+	if _, err := ln.AcceptWithContext(t.Context()); !errors.Is(err, io.EOF) || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after the listener: %v", err)
+	}
+	if _, err := ln.TLS().Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after the listener: %v", err)
 	}
 }

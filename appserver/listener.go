@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,7 +18,9 @@ type Listener struct {
 	inner net.Listener
 	admit AdmitFunc
 
-	slots    chan struct{} // one for each running handshake
+	slots    chan struct{} // one for each connection that was not handed out yet
+	mu       sync.Mutex
+	shaking  list.List // of handshaking, oldest first
 	admitted chan *Conn
 	ctx      context.Context // ends when the listener is closed
 	cancel   context.CancelCauseFunc
@@ -133,14 +136,8 @@ func (l *Listener) reason() error {
 func (l *Listener) run() {
 	pause := time.Duration(0)
 	for {
-		select {
-		case l.slots <- struct{}{}:
-		case <-l.ctx.Done():
-			return
-		}
 		conn, err := l.inner.Accept()
 		if err != nil {
-			<-l.slots
 			// Out of file descriptors, most likely: connections that end will free some.
 			var passing interface{ Temporary() bool }
 			if !errors.As(err, &passing) || !passing.Temporary() {
@@ -157,6 +154,10 @@ func (l *Listener) run() {
 			continue
 		}
 		pause = 0
+		if !l.slot() {
+			conn.Close()
+			return
+		}
 		l.running.Go(func() {
 			defer func() { <-l.slots }()
 			l.take(conn)
@@ -164,10 +165,60 @@ func (l *Listener) run() {
 	}
 }
 
+// errCrowded ends a handshake.
+var errCrowded = errors.New("too many handshakes at once: one that does not get on gives way")
+
+// handshaking is a handshake that is under way.
+type handshaking struct {
+	begun time.Time
+	end   context.CancelCauseFunc
+}
+
+// slot waits for a place for one more connection. While there is none, the oldest handshake ends once it
+// has had a quarter of its time: it is most likely one of those that do not get on, which would
+// otherwise keep everybody out for all of theirs. It is false if the listener ends.
+func (l *Listener) slot() bool {
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	default:
+	}
+	for {
+		var patience <-chan time.Time // for ever, if all places are of connections that nobody takes
+		l.mu.Lock()
+		if oldest := l.shaking.Front(); oldest != nil {
+			h := oldest.Value.(handshaking)
+			wait := l.m.timeout/4 - time.Since(h.begun)
+			if wait <= 0 {
+				l.shaking.Remove(oldest)
+				h.end(errCrowded)
+				wait = l.m.timeout // its place is about to be free
+			}
+			patience = time.After(wait)
+		}
+		l.mu.Unlock()
+		select {
+		case l.slots <- struct{}{}:
+			return true
+		case <-patience:
+		case <-l.ctx.Done():
+			return false
+		}
+	}
+}
+
 func (l *Listener) take(conn net.Conn) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.m.timeout)
+	defer cancel()
+	ctx, crowdOut := context.WithCancelCause(ctx)
+	defer crowdOut(nil)
+	l.mu.Lock()
+	place := l.shaking.PushBack(handshaking{time.Now(), crowdOut})
+	l.mu.Unlock()
 	admitted, err := l.admit(ctx, conn)
-	cancel()
+	l.mu.Lock()
+	l.shaking.Remove(place)
+	l.mu.Unlock()
 	if err != nil {
 		l.m.log.Debug("handshake failed", "peer", conn.RemoteAddr(), "error", err)
 		return

@@ -258,3 +258,39 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Errorf("got %v, want ErrClosed", err)
 	}
 }
+
+func TestHandshakesThatDoNotGetOnGiveWay(t *testing.T) {
+	p := platformtest.New(t)
+	sim := p.Provision(t, platformtest.ICCID(1))
+	m := open(t, p, Options{Handshakes: 2, HandshakeTimeout: 4 * time.Second})
+	ln := listen(t, m, serverConfig(t, m, p))
+	var silent []net.Conn
+	for range 3 {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		silent = append(silent, conn)
+	}
+	begun := time.Now()
+	config := clientConfig(p, sim.Certificate, tls.VersionTLS13)
+	device, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", ln.Addr().String(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer device.Close()
+	if conn, err := ln.Accept(); err != nil {
+		t.Error(err)
+	} else if id, _ := IdentityOf(conn); id.ICCID != sim.ICCID {
+		t.Errorf("identity %+v", id)
+	}
+	silent[0].SetReadDeadline(time.Now().Add(patience))
+	var late net.Error
+	if _, err := silent[0].Read(make([]byte, 1)); err == nil || errors.As(err, &late) && late.Timeout() {
+		t.Errorf("the oldest silent one was not closed: %v", err)
+	}
+	if waited := time.Since(begun); waited > 3*time.Second {
+		t.Errorf("the device waited %s: until the silent ones had used up all their time", waited)
+	}
+}

@@ -35,7 +35,8 @@ type Options struct {
 	MaxStale time.Duration
 	// CutStale is the same for live connections, which are then closed. 0: never.
 	CutStale time.Duration
-	// Handshakes is how many handshakes a [Listener] runs at once; 0: 1024.
+	// Handshakes is how many handshakes a [Listener] runs at once; 0: 1024. While
+	// there are more, the oldest end after a quarter of HandshakeTimeout.
 	Handshakes int
 	// HandshakeTimeout ends a handshake that does not get on; 0: 10 seconds.
 	HandshakeTimeout time.Duration

@@ -55,6 +55,7 @@ func run(write, only string) error {
 		{"tunnel throughput", tunnelRate},
 		{"revocation", revocationTime},
 		{"warm reconnect through a modem", reconnectTime},
+		{"secrets for a new application server", secretRate},
 		{"handshakes and throughput of psktls", pskRates},
 		{"crowd of application servers", crowdTimes},
 		{"replica of a million", replicaScale},
