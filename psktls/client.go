@@ -99,11 +99,11 @@ func (o *offer) compose13(m *clientHello) (err error) {
 
 // share puts a fresh key share into the hello, in place of any other.
 func (o *offer) share(m *clientHello, group tls.CurveID) error {
-	if o.ephemeral != nil {
-		if err := o.ephemeral.Close(); err != nil {
+	if last := o.ephemeral; last != nil {
+		o.ephemeral = nil
+		if err := last.Close(); err != nil {
 			return keyFailed("the ephemeral key", err)
 		}
-		o.ephemeral = nil
 	}
 	key, err := o.ephemeralKey(group)
 	if err != nil {

@@ -108,6 +108,12 @@ func TestAFailureOfTheKeyExchangeEndsTheHandshakeAndLeavesNoKey(t *testing.T) {
 			t.Errorf("%s: %v, %d made, %d closed", name, err, w.made, w.closed)
 		}
 	}
+	again, server := a.certified()
+	stuck := &watched{close: failed}
+	again.KeyExchange, server.CurvePreferences = stuck, []tls.CurveID{CurveP256} // which is asked for in a HelloRetryRequest
+	if _, _, err, _ := meet(t, again, server); !errors.Is(err, failed) || stuck.made != 1 || stuck.closed != 1 {
+		t.Errorf("a second key: %v, %d made, %d closed", err, stuck.made, stuck.closed)
+	}
 	client, _ := a.certified()
 	w := &watched{}
 	client.KeyExchange = w
