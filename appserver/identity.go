@@ -44,9 +44,9 @@ func IdentityOf(conn net.Conn) (Identity, bool) {
 	for conn != nil {
 		switch c := conn.(type) {
 		case *Conn:
-			return c.id, true
+			return c.Identity(), true
 		case *underlay:
-			return c.above.id, c.above.home != nil
+			return c.above.Identity(), c.above.home != nil
 		}
 		wrapper, ok := conn.(interface{ NetConn() net.Conn })
 		if !ok {

@@ -14,7 +14,7 @@ type Conn struct {
 	net.Conn // of the TLS or DTLS library
 	under    underlay
 
-	id    Identity
+	who   holder
 	print Fingerprint
 	home  *registry
 	cause atomic.Pointer[error]
@@ -24,7 +24,7 @@ type Conn struct {
 }
 
 // Identity is who speaks.
-func (c *Conn) Identity() Identity { return c.id }
+func (c *Conn) Identity() Identity { return c.who.identity() }
 
 // NetConn is the connection of the TLS or DTLS library that this one lies over, such as a
 // [crypto/tls.Conn] or a psktls.Conn.
@@ -65,9 +65,9 @@ func (c *Conn) explain(err error) error {
 	case cause == nil:
 		return err
 	case err == nil:
-		return fmt.Errorf("connection of SIM %s was cut off: %w", c.id.ICCID, cause)
+		return fmt.Errorf("connection of SIM %s was cut off: %w", c.Identity().ICCID, cause)
 	default:
-		return fmt.Errorf("connection of SIM %s was cut off: %w (%w)", c.id.ICCID, cause, err)
+		return fmt.Errorf("connection of SIM %s was cut off: %w (%w)", c.Identity().ICCID, cause, err)
 	}
 }
 

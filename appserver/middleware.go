@@ -280,14 +280,19 @@ func (m *Middleware) Lookup(fingerprint Fingerprint) (Identity, error) {
 }
 
 // find is Lookup without the policy.
-func (m *Middleware) find(fingerprint Fingerprint) (id Identity, err error) {
+func (m *Middleware) find(fingerprint Fingerprint) (Identity, error) {
+	h, err := m.holder(fingerprint)
+	return h.identity(), err
+}
+
+func (m *Middleware) holder(fingerprint Fingerprint) (h holder, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	c, err := m.judge(&fingerprint)
 	if c != nil {
-		id = m.current.identify(c)
+		h = m.current.holder(c)
 	}
-	return id, err
+	return h, err
 }
 
 // accepts is find for those who need not know who it is, nor why not.

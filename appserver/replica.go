@@ -345,7 +345,7 @@ func (r *replica) entries(yield func(*entry) bool) {
 		e := entry{
 			ICCID: unpackICCID(r.sims.at(c.sim).iccid), Fleet: r.fleets[c.fleet], State: stateNames[c.state],
 			ID: r.idText(i, c), Type: api.CredentialType(typeNames[c.kind]), Identity: r.identityText(i, c),
-			Confirmation: r.confirmation(c), NotAfter: c.end(),
+			Confirmation: r.confirmation(c), NotAfter: timeOf(c.notAfter),
 		}
 		if e.Type == api.CertificateType && c.print != (Fingerprint{}) {
 			e.Fingerprint = c.print[:]
@@ -382,26 +382,54 @@ func (r *replica) confirmation(c *credential) *api.Confirmation {
 	return &api.Confirmation{Challenge: p.challenge[:], Proof: p.proof[:]}
 }
 
-// identify is whose credential it is. Its two texts are one allocation.
+// identify is whose credential it is.
 func (r *replica) identify(c *credential) Identity {
-	id := Identity{Fleet: r.fleets[c.fleet], Type: api.CredentialType(typeNames[c.kind]), NotAfter: c.end()}
-	var text [20 + 32]byte
-	digits := appendICCID(text[:0], r.sims.at(c.sim).iccid)
+	h := r.holder(c)
+	return h.identity()
+}
+
+// holder is an [Identity] whose texts are not made yet: many connections are never asked.
+type holder struct {
+	iccid    [10]byte
+	id       [16]byte
+	longID   string // in place of id
+	fleet    string
+	kind     typeCode
+	notAfter int64
+}
+
+func (r *replica) holder(c *credential) holder {
+	h := holder{iccid: r.sims.at(c.sim).iccid, id: c.id, fleet: r.fleets[c.fleet], kind: c.kind, notAfter: c.notAfter}
 	if c.longID {
 		i, _ := r.byID.find(c.id[:], func(i uint32) bool { return r.credentials.at(i) == c })
-		id.ICCID, id.Credential = string(digits), r.ids[i]
+		h.longID = r.ids[i]
+	}
+	return h
+}
+
+// identity makes the texts, in one allocation.
+func (h *holder) identity() Identity {
+	if h.kind == 0 {
+		return Identity{}
+	}
+	id := Identity{Fleet: h.fleet, Type: api.CredentialType(typeNames[h.kind]), NotAfter: timeOf(h.notAfter)}
+	var text [20 + 32]byte
+	digits := appendICCID(text[:0], h.iccid)
+	if h.longID != "" {
+		id.ICCID, id.Credential = string(digits), h.longID
 		return id
 	}
-	both := string(hex.AppendEncode(digits, c.id[:]))
+	both := string(hex.AppendEncode(digits, h.id[:]))
 	id.ICCID, id.Credential = both[:len(digits)], both[len(digits):]
 	return id
 }
 
-func (c *credential) end() time.Time {
-	if c.notAfter == 0 {
+// timeOf is the inverse of micros.
+func timeOf(micros int64) time.Time {
+	if micros == 0 {
 		return time.Time{}
 	}
-	return time.UnixMicro(c.notAfter).UTC()
+	return time.UnixMicro(micros).UTC()
 }
 
 func micros(t time.Time) int64 {

@@ -147,9 +147,12 @@ func (m *Middleware) Enlist(conn net.Conn, print Fingerprint) (*Conn, error) {
 }
 
 func (m *Middleware) enlist(c *Conn) (err error) {
-	if c.id, err = m.Lookup(c.print); err != nil {
+	if c.who, err = m.holder(c.print); err == nil && m.policy != nil {
+		err = m.denied(c.Identity())
+	}
+	if err != nil {
 		c.abandon()
-		return refused(c.id, err)
+		return refused(c.Identity(), err)
 	}
 	// A revocation between the check in the handshake and this line found no connection
 	// to cut. So list it first, then check again: one of the two must see the other.
@@ -159,7 +162,7 @@ func (m *Middleware) enlist(c *Conn) (err error) {
 	}
 	if _, err := m.Lookup(c.print); err != nil {
 		c.cutOff(err)
-		return refused(c.id, err)
+		return refused(c.Identity(), err)
 	}
 	return nil
 }

@@ -57,6 +57,7 @@ func run(write, only string) error {
 		{"warm reconnect through a modem", reconnectTime},
 		{"secrets for a new application server", secretRate},
 		{"handshakes and throughput of psktls", pskRates},
+		{"middleware in the handshake", guardCost},
 		{"crowd of application servers", crowdTimes},
 		{"replica of a million", replicaScale},
 	} {
