@@ -70,11 +70,18 @@ func guardCost(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
 		}
 		return errors.Join(admit(accepted), <-done, accepted.Close())
 	}
-	without := func(c net.Conn) error { return tls.Server(c, plain).HandshakeContext(ctx) }
+	// Both are closed, so that the middleware does not watch the connection any more. The
+	// client may be gone by then.
+	without := func(c net.Conn) error {
+		conn := tls.Server(c, plain)
+		err := conn.HandshakeContext(ctx)
+		_ = conn.Close()
+		return err
+	}
 	with := func(c net.Conn) error {
 		admitted, err := m.Admit(ctx, tls.Server(c, guarded))
 		if err == nil {
-			err = admitted.Close()
+			_ = admitted.Close()
 		}
 		return err
 	}
@@ -99,7 +106,7 @@ func guardCost(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
 	}
 	return []row{{
 		"TLS 1.3 handshake of a server behind the middleware against crypto/tls alone: processor time, both ends",
-		fmt.Sprintf("%.3f ×, %+.0f allocations, the close included", median(times), median(allocations)), "≤ 1.03 ×, ≤ 2 allocations",
+		fmt.Sprintf("%.3f ×, %+.0f allocations", median(times), median(allocations)), "≤ 1.03 ×, ≤ 2 allocations",
 	}}, nil
 }
 
