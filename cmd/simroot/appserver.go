@@ -1,16 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver"
-	"github.com/simroot/simroot/appserver/mosquitto"
 )
 
 func newAppServer() *cobra.Command {
@@ -19,72 +21,87 @@ func newAppServer() *cobra.Command {
 	return c
 }
 
+// adapter is what "appserver serve" does for one kind of server. It has flags of its own.
+type adapter interface {
+	// wanted tells whether the flags ask for it, and what is wrong with them.
+	wanted() (bool, error)
+	// prepare does what must be done before the server beside may start. Ready is what is then
+	// told, and run does the rest, until ctx ends.
+	prepare(ctx context.Context, beside *beside) (ready string, run func(ctx context.Context) error, err error)
+}
+
+// beside is what adapters share.
+type beside struct {
+	platform   *api.Client
+	middleware *appserver.Middleware
+	log        *slog.Logger
+}
+
 func newAppServerServe() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "serve --platform URL --data DIR --mosquitto DIR --mosquitto-pid FILE",
-		Short: "Follow the platform and keep a Mosquitto broker beside it current",
-		Long: `Follows the platform's feed into a replica in --data. Beside a Mosquitto 2.0 broker
-it writes CA, CRL and access rules where the broker reads them, makes it reload, and
-ends the sessions of SIMs that are not accepted any more. Start it before the
-broker, which wants to find the files; "simroot appserver mosquitto-config" writes the
-broker's configuration. Needs a token with the role appserver.`,
+		Use:   "serve --platform URL --data DIR",
+		Short: "Follow the platform and keep servers beside this one current",
+		Long: `Follows the platform's feed into a replica in --data, for one or more of these:
+
+Beside a Mosquitto 2.0 broker (--mosquitto, --mosquitto-pid) it writes CA, CRL and access
+rules where the broker reads them, makes it reload, and ends the sessions of SIMs that
+are not accepted any more. Start it before the broker, which wants to find the files;
+"simroot appserver mosquitto-config" writes the broker's configuration.
+
+It runs until it is told to stop. Needs a token with the role appserver.`,
 		Args: cobra.NoArgs,
 	}
 	n := addAdministration(c)
 	data := c.Flags().String("data", "", "folder for the replica")
-	dir := c.Flags().String("mosquitto", "", "folder that the broker reads CA, CRL and access rules from")
-	pid := c.Flags().String("mosquitto-pid", "", "the broker's PID file")
+	adapters := []adapter{addMosquitto(c)}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if *data == "" || *dir == "" || *pid == "" {
-			return wrongUsage("want --data DIR, --mosquitto DIR and --mosquitto-pid FILE")
+		var chosen []adapter
+		for _, a := range adapters {
+			wanted, err := a.wanted()
+			if err != nil {
+				return err
+			}
+			if wanted {
+				chosen = append(chosen, a)
+			}
 		}
-		return n.with(func(client *api.Client) (err error) {
-			log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-			m, err := appserver.Open(c.Context(), appserver.Options{Platform: client, Dir: *data, Logger: log})
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, m.Close()) }()
-			adapter, err := mosquitto.New(mosquitto.Options{
-				Middleware: m, Platform: client, Dir: *dir, PID: mosquitto.PIDFile(*pid), Logger: log,
-			})
-			if err != nil {
-				return err
-			}
-			if err := adapter.Prepare(c.Context()); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "Following %s; the broker's files are in %s\n", n.url, *dir)
-			if err := adapter.Run(c.Context()); c.Context().Err() == nil {
-				return err
-			}
-			return nil // told to stop
+		if *data == "" || len(chosen) == 0 {
+			return wrongUsage("want --data DIR and what to serve: --mosquitto DIR with --mosquitto-pid FILE")
+		}
+		return n.with(func(client *api.Client) error {
+			return serveBeside(c, client, n.url, *data, chosen)
 		})
 	}
 	return c
 }
 
-func newMosquittoConfig() *cobra.Command {
-	var o mosquitto.ConfigOptions
-	c := &cobra.Command{
-		Use:   "mosquitto-config --dir DIR --listen HOST:PORT --cert FILE --key FILE --pid FILE",
-		Short: "Write a mosquitto.conf to standard output",
-		Args:  cobra.NoArgs,
-	}
-	flags := c.Flags()
-	flags.StringVar(&o.Dir, "dir", "", "the folder given to serve as --mosquitto, absolute")
-	flags.StringVar(&o.Listen, "listen", "", "HOST:PORT for devices")
-	flags.StringVar(&o.Certificate, "cert", "", "the broker's certificate chain, absolute")
-	flags.StringVar(&o.Key, "key", "", "its key, absolute")
-	flags.StringVar(&o.PIDFile, "pid", "", "where the broker writes its PID, absolute")
-	flags.StringVar(&o.User, "user", "", "whom the broker becomes if root starts it (default mosquitto)")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		text, err := mosquitto.Config(o)
-		if err != nil {
-			return usageError{err}
-		}
-		_, err = fmt.Fprint(c.OutOrStdout(), text)
+// serveBeside runs adapters over one replica until it is told to stop, or one of them fails.
+func serveBeside(c *cobra.Command, client *api.Client, url, data string, adapters []adapter) (err error) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	m, err := appserver.Open(c.Context(), appserver.Options{Platform: client, Dir: data, Logger: log})
+	if err != nil {
 		return err
 	}
-	return c
+	defer func() { err = errors.Join(err, m.Close()) }()
+	b := &beside{platform: client, middleware: m, log: log}
+	var told []string
+	var runs []func(context.Context) error
+	for _, a := range adapters {
+		ready, run, err := a.prepare(c.Context(), b)
+		if err != nil {
+			return err
+		}
+		told, runs = append(told, ready), append(runs, run)
+	}
+	if _, err := fmt.Fprintf(c.OutOrStdout(), "Following %s; %s\n", url, strings.Join(told, "; ")); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(c.Context())
+	for _, run := range runs {
+		group.Go(func() error { return run(ctx) })
+	}
+	if err := group.Wait(); c.Context().Err() == nil {
+		return err
+	}
+	return nil // told to stop
 }
