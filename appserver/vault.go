@@ -25,7 +25,7 @@ import (
 //
 // On their way from the platform the secrets are sealed to the middleware's public key (RFC 9180).
 // Here they are sealed by a key that is derived from its private key: the file is worth as much
-// to a thief, nothing without the private key, and opening costs a handshake a hundredth.
+// to a thief, nothing without the private key, and opening costs a hundredth of a handshake.
 //
 // The file is a row of records: CRC-32C of the rest, the lengths of name and sealed secret in
 // bytes (2 + 2, big-endian), the name, and the secret under AES-256-GCM (nonce, text, tag) with the
