@@ -22,7 +22,7 @@ func TestEveryConnectionSyncsItsCommitsAndKeepsForeignKeys(t *testing.T) {
 		"PRAGMA synchronous": "2", "PRAGMA journal_mode": "wal", "PRAGMA foreign_keys": "1", "PRAGMA busy_timeout": "10000",
 	} {
 		var got string
-		if err := (&tx{c: c}).one(pragma, nil, &got); err != nil || got != want {
+		if err := c.conn.QueryRowContext(t.Context(), pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("%s: %q, %v; want %q", pragma, got, err, want)
 		}
 	}

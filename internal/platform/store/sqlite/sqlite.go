@@ -2,9 +2,8 @@
 // machine.
 //
 // The file is in WAL mode with full synchronisation: a commit returns when it is on disk.
-// One goroutine writes. It takes all updates that wait, runs each behind a savepoint inside
-// one transaction, commits once, and then answers them all, so that the price of the disk is
-// shared. Readers have connections of their own and never wait for it.
+// One goroutine writes, and shares the price of the disk among the updates that wait
+// (package group). Readers have connections of their own and never wait for it.
 package sqlite
 
 import (
@@ -24,6 +23,8 @@ import (
 	_ "modernc.org/sqlite" // the driver
 
 	"github.com/simroot/simroot/internal/platform/store"
+	"github.com/simroot/simroot/internal/platform/store/group"
+	"github.com/simroot/simroot/internal/platform/store/rows"
 )
 
 //go:embed migrations/*.sql
@@ -34,11 +35,9 @@ type Store struct {
 	db      *sql.DB
 	lock    *os.File
 	readers chan *connection
-	queue   chan *update
-	closing chan struct{}
+	writer  *group.Writer
 	close   func() error
-	done    chan struct{} // closed when the writer has ended
-	head    head
+	head    group.Head
 }
 
 var _ store.Store = (*Store)(nil)
@@ -84,9 +83,6 @@ func open(ctx context.Context, file string) (_ *Store, err error) {
 	s := &Store{
 		db:      db,
 		readers: make(chan *connection, max(4, runtime.GOMAXPROCS(0))),
-		queue:   make(chan *update),
-		closing: make(chan struct{}),
-		done:    make(chan struct{}),
 	}
 	s.close = sync.OnceValue(s.shut)
 	defer func() {
@@ -103,7 +99,7 @@ func open(ctx context.Context, file string) (_ *Store, err error) {
 			return nil, err
 		}
 		s.readers <- c
-		if err := c.exec("PRAGMA query_only = ON"); err != nil {
+		if err := c.run("PRAGMA query_only = ON"); err != nil {
 			return nil, err
 		}
 	}
@@ -111,11 +107,13 @@ func open(ctx context.Context, file string) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.head.seq, err = (&tx{c: w}).lastEvent(); err != nil {
+	last, err := rows.LastNumbers(w)
+	if err != nil {
 		w.close()
 		return nil, err
 	}
-	go s.write(w)
+	s.head.Reach(last.Event)
+	s.writer = group.NewWriter(&transaction{connection: w}, &s.head)
 	return s, nil
 }
 
@@ -147,29 +145,36 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) (err error) {
 	case c = <-s.readers:
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-s.closing:
+	case <-s.writer.Closing():
 		return store.ErrClosed
 	}
 	defer func() { s.readers <- c }()
-	if err := c.exec("BEGIN"); err != nil {
+	if err := c.run("BEGIN"); err != nil {
 		return err
 	}
 	// Deferred, so that a panic of fn does not leave the connection in a transaction.
-	defer func() { err = errors.Join(err, c.exec("ROLLBACK")) }()
-	t := &tx{c: c}
-	return t.outcome(fn(t))
+	defer func() { err = errors.Join(err, c.run("ROLLBACK")) }()
+	tx := rows.New(c, rows.Numbers{})
+	return tx.Outcome(fn(tx))
 }
+
+// Update implements [store.Store].
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.writer.Update(ctx, fn)
+}
+
+// Head implements [store.Store].
+func (s *Store) Head() (int64, <-chan struct{}) { return s.head.Head() }
 
 // Close implements [store.Store].
 func (s *Store) Close() error { return s.close() }
 
 func (s *Store) shut() error {
-	close(s.closing)
-	<-s.done
+	err := s.writer.Close()
 	for range cap(s.readers) { // wait for the readers
 		(<-s.readers).close()
 	}
-	return errors.Join(s.db.Close(), s.lock.Close())
+	return errors.Join(err, s.db.Close(), s.lock.Close())
 }
 
 func (s *Store) closeConnections() {

@@ -1,4 +1,4 @@
-package sqlite
+package rows
 
 import "github.com/simroot/simroot/internal/platform/store"
 
@@ -11,19 +11,19 @@ func scanSIM(row scanner) (s store.SIM, err error) {
 }
 
 // InsertSIM implements [store.SIMs].
-func (t *tx) InsertSIM(s store.SIM) error {
+func (t *Tx) InsertSIM(s store.SIM) error {
 	return t.insert("INSERT INTO sims ("+simColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		s.ICCID, s.Fleet, string(s.State), int64(s.KeyVersion), s.Domain, s.Keys, s.Session,
 		micros(s.Created), micros(s.Updated), micros(s.LastSeen))
 }
 
 // SIM implements [store.SIMs].
-func (t *tx) SIM(iccid string) (store.SIM, error) {
+func (t *Tx) SIM(iccid string) (store.SIM, error) {
 	return single(t, scanSIM, "SELECT "+simColumns+" FROM sims WHERE iccid = ?", iccid)
 }
 
 // ListSIMs implements [store.SIMs].
-func (t *tx) ListSIMs(f store.SIMFilter, after string, limit int) ([]store.SIM, error) {
+func (t *Tx) ListSIMs(f store.SIMFilter, after string, limit int) ([]store.SIM, error) {
 	if f.Fleet != "" {
 		return list(t, scanSIM, "SELECT "+simColumns+` FROM sims
 			WHERE fleet = ? AND iccid > ? AND (?3 = '' OR state = ?3) ORDER BY iccid LIMIT ?`,
@@ -35,7 +35,7 @@ func (t *tx) ListSIMs(f store.SIMFilter, after string, limit int) ([]store.SIM, 
 }
 
 // UpdateSIM implements [store.SIMs].
-func (t *tx) UpdateSIM(s store.SIM) error {
+func (t *Tx) UpdateSIM(s store.SIM) error {
 	return t.change("UPDATE sims SET state = ?, session = ?, updated = ?, last_seen = ? WHERE iccid = ?",
 		string(s.State), s.Session, micros(s.Updated), micros(s.LastSeen), s.ICCID)
 }

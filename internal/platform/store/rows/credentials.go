@@ -1,4 +1,4 @@
-package sqlite
+package rows
 
 import (
 	"time"
@@ -30,7 +30,7 @@ func confirmation(c *api.Confirmation) (challenge, proof []byte) {
 }
 
 // InsertCredential implements [store.Credentials].
-func (t *tx) InsertCredential(c store.Credential) error {
+func (t *Tx) InsertCredential(c store.Credential) error {
 	challenge, proof := confirmation(c.Confirmation)
 	return t.insert("INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		c.ID, c.ICCID, c.Fleet, string(c.Type), c.Slot, string(c.State), c.PublicKey, c.Secret, c.Certificate, c.Fingerprint,
@@ -39,7 +39,7 @@ func (t *tx) InsertCredential(c store.Credential) error {
 }
 
 // UpdateCredential implements [store.Credentials].
-func (t *tx) UpdateCredential(c store.Credential) error {
+func (t *Tx) UpdateCredential(c store.Credential) error {
 	challenge, proof := confirmation(c.Confirmation)
 	return t.change(`UPDATE credentials SET state = ?, public_key = ?, secret = ?, certificate = ?, fingerprint = ?,
 		serial = ?, identity = ?, challenge = ?, proof = ?, not_before = ?, not_after = ?, reason = ?, revoked_from = ?, updated = ?
@@ -50,12 +50,12 @@ func (t *tx) UpdateCredential(c store.Credential) error {
 }
 
 // Credential implements [store.Credentials].
-func (t *tx) Credential(id string) (store.Credential, error) {
+func (t *Tx) Credential(id string) (store.Credential, error) {
 	return single(t, scanCredential, "SELECT "+credentialColumns+" FROM credentials WHERE id = ?", id)
 }
 
 // ListCredentials implements [store.Credentials].
-func (t *tx) ListCredentials(f store.CredentialFilter, after string, limit int) ([]store.Credential, error) {
+func (t *Tx) ListCredentials(f store.CredentialFilter, after string, limit int) ([]store.Credential, error) {
 	if f.ICCID != "" {
 		return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
 			WHERE iccid = ? AND id > ? AND (?3 = '' OR fleet = ?3) AND (?4 = '' OR state = ?4) ORDER BY id LIMIT ?`,
@@ -67,7 +67,7 @@ func (t *tx) ListCredentials(f store.CredentialFilter, after string, limit int) 
 }
 
 // CredentialsOf implements [store.Credentials].
-func (t *tx) CredentialsOf(iccid string, now time.Time) ([]store.Credential, error) {
+func (t *Tx) CredentialsOf(iccid string, now time.Time) ([]store.Credential, error) {
 	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
 		WHERE iccid = ? AND (state NOT IN ('superseded', 'expired', 'revoked')
 			OR state = 'superseded' AND certificate IS NOT NULL AND not_after > ?) ORDER BY id`,
@@ -75,20 +75,20 @@ func (t *tx) CredentialsOf(iccid string, now time.Time) ([]store.Credential, err
 }
 
 // WasRevoked implements [store.Credentials].
-func (t *tx) WasRevoked(iccid string) (was bool, err error) {
+func (t *Tx) WasRevoked(iccid string) (was bool, err error) {
 	return was, t.one(`SELECT EXISTS (SELECT 1 FROM credentials
 		WHERE iccid = ? AND state = 'revoked' AND revoked_from <> 'superseded')`, []any{iccid}, &was)
 }
 
 // Expiring implements [store.Credentials].
-func (t *tx) Expiring(now time.Time, limit int) ([]store.Credential, error) {
+func (t *Tx) Expiring(now time.Time, limit int) ([]store.Credential, error) {
 	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
 		WHERE state IN ('issued', 'delivered', 'active') AND not_after <= ? ORDER BY not_after LIMIT ?`,
 		micros(now), limit)
 }
 
 // InsertIntent implements [store.Credentials].
-func (t *tx) InsertIntent(i store.Intent) error {
+func (t *Tx) InsertIntent(i store.Intent) error {
 	return t.insert("INSERT INTO intents (serial, credential, tbs, created) VALUES (?, ?, ?, ?)",
 		i.Serial, i.Credential, i.TBS, micros(i.Created))
 }

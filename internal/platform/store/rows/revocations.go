@@ -1,4 +1,4 @@
-package sqlite
+package rows
 
 import (
 	"time"
@@ -7,12 +7,12 @@ import (
 )
 
 // Revision implements [store.Revocations].
-func (t *tx) Revision() (revision int64, err error) {
+func (t *Tx) Revision() (revision int64, err error) {
 	return revision, t.one("SELECT revision FROM revocations", nil, &revision)
 }
 
 // NewRevision implements [store.Revocations].
-func (t *tx) NewRevision() error {
+func (t *Tx) NewRevision() error {
 	return t.change("UPDATE revocations SET revision = revision + 1")
 }
 
@@ -22,7 +22,7 @@ func scanRevoked(row scanner) (r store.RevokedCertificate, err error) {
 }
 
 // RevokedCertificates implements [store.Revocations].
-func (t *tx) RevokedCertificates(now time.Time) ([]store.RevokedCertificate, error) {
+func (t *Tx) RevokedCertificates(now time.Time) ([]store.RevokedCertificate, error) {
 	return list(t, scanRevoked, `
 		SELECT serial, updated, reason, FALSE FROM credentials
 			WHERE state = 'revoked' AND not_after > ?1 AND serial IS NOT NULL
@@ -33,13 +33,13 @@ func (t *tx) RevokedCertificates(now time.Time) ([]store.RevokedCertificate, err
 }
 
 // CRL implements [store.Revocations].
-func (t *tx) CRL() (c store.CRL, err error) {
+func (t *Tx) CRL() (c store.CRL, err error) {
 	return c, t.one("SELECT number, revision, der, next_update FROM crl ORDER BY number DESC LIMIT 1", nil,
 		&c.Number, &c.Revision, &c.DER, moment{&c.NextUpdate})
 }
 
 // PublishCRL implements [store.Revocations].
-func (t *tx) PublishCRL(c store.CRL) error {
+func (t *Tx) PublishCRL(c store.CRL) error {
 	var last int64
 	if err := t.one("SELECT coalesce(max(number), 0) FROM crl", nil, &last); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (t *tx) PublishCRL(c store.CRL) error {
 	if c.Number != last+1 {
 		return store.ErrExists
 	}
-	if err := t.insert("DELETE FROM crl"); err != nil {
+	if _, err := t.exec("DELETE FROM crl"); err != nil {
 		return err
 	}
 	return t.insert("INSERT INTO crl (number, revision, der, next_update) VALUES (?, ?, ?, ?)",

@@ -1,4 +1,4 @@
-package sqlite
+package rows
 
 import (
 	"fmt"
@@ -19,27 +19,27 @@ func scanToken(row scanner) (t store.Token, err error) {
 }
 
 // InsertToken implements [store.Tokens].
-func (t *tx) InsertToken(k store.Token) error {
+func (t *Tx) InsertToken(k store.Token) error {
 	return t.insert("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		k.ID, k.Name, string(k.Role), k.Hash[:], k.SealingKey, micros(k.Created), micros(k.Expires), micros(k.Withdrawn))
 }
 
 // Token implements [store.Tokens].
-func (t *tx) Token(id string) (store.Token, error) {
+func (t *Tx) Token(id string) (store.Token, error) {
 	return single(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE id = ?", id)
 }
 
 // TokenByHash implements [store.Tokens].
-func (t *tx) TokenByHash(hash [32]byte) (store.Token, error) {
+func (t *Tx) TokenByHash(hash [32]byte) (store.Token, error) {
 	return single(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE hash = ?", hash[:])
 }
 
 // ListTokens implements [store.Tokens].
-func (t *tx) ListTokens(after string, limit int) ([]store.Token, error) {
+func (t *Tx) ListTokens(after string, limit int) ([]store.Token, error) {
 	return list(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE id > ? AND withdrawn = 0 ORDER BY id LIMIT ?", after, limit)
 }
 
 // WithdrawToken implements [store.Tokens].
-func (t *tx) WithdrawToken(id string, at time.Time) error {
+func (t *Tx) WithdrawToken(id string, at time.Time) error {
 	return t.change("UPDATE tokens SET withdrawn = ? WHERE id = ?", micros(at), id)
 }

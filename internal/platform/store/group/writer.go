@@ -1,0 +1,150 @@
+// Package group shares the price of a commit among the updates that wait for one.
+//
+// One goroutine writes. It takes all updates that wait, runs each behind a savepoint inside
+// one transaction, commits once, and then answers them all.
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/simroot/simroot/internal/platform/store"
+)
+
+// maxMembers bounds how many updates share one commit, and so how long the first of them
+// waits for the last.
+const maxMembers = 128
+
+// Transaction is what a database has to offer. The writer calls it from one goroutine.
+type Transaction interface {
+	// Begin begins.
+	Begin() error
+	// Run runs fn behind a savepoint, which it undoes if fn fails. What fn reports is the
+	// outcome; err means that the whole transaction is spoiled.
+	Run(fn func(store.Tx) error) (outcome, err error)
+	// Commit returns when everything is on disk, with the number of the last event.
+	Commit() (head int64, err error)
+	// Rollback ends a transaction that is spoiled. It must leave the connection usable, or
+	// have Begin mend it.
+	Rollback() error
+	// Close lets go of the connection.
+	Close() error
+}
+
+// Writer carries out updates. It is safe for concurrent use.
+type Writer struct {
+	tx      Transaction
+	head    *Head
+	queue   chan *update
+	closing chan struct{}
+	close   func() error
+	done    chan struct{} // closed when the goroutine has ended
+}
+
+// update is a function that waits to be run.
+type update struct {
+	ctx  context.Context
+	fn   func(store.Tx) error
+	done chan error // has room for the one answer
+	err  error
+}
+
+// NewWriter starts a writer that tells head of new events.
+func NewWriter(tx Transaction, head *Head) *Writer {
+	w := &Writer{tx: tx, head: head, queue: make(chan *update), closing: make(chan struct{}), done: make(chan struct{})}
+	w.close = sync.OnceValue(func() error {
+		close(w.closing)
+		<-w.done
+		return tx.Close()
+	})
+	go w.write()
+	return w
+}
+
+// Close waits for the transaction that is running and ends the writer.
+func (w *Writer) Close() error { return w.close() }
+
+// Closing is closed when the writer is.
+func (w *Writer) Closing() <-chan struct{} { return w.closing }
+
+// Update is as [store.Store] has it.
+func (w *Writer) Update(ctx context.Context, fn func(store.Tx) error) error {
+	u := &update{ctx: ctx, fn: fn, done: make(chan error, 1)}
+	select {
+	case w.queue <- u:
+		return <-u.done
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-w.closing:
+		return store.ErrClosed
+	}
+}
+
+// write takes what waits, until the writer is closed.
+func (w *Writer) write() {
+	defer close(w.done)
+	for {
+		select {
+		case first := <-w.queue:
+			w.group(first)
+		case <-w.closing:
+			return
+		}
+	}
+}
+
+// group runs one transaction: the first update and all that are waiting behind it.
+func (w *Writer) group(first *update) {
+	members := []*update{first}
+	head, err := w.run(&members)
+	if err != nil {
+		// The commit, or the transaction as a whole, failed: nobody's change is there.
+		err = fmt.Errorf("store: %w", errors.Join(err, w.tx.Rollback()))
+	} else {
+		w.head.Reach(head)
+	}
+	for _, u := range members {
+		if u.err == nil {
+			u.err = err
+		}
+		u.done <- u.err
+	}
+}
+
+func (w *Writer) run(members *[]*update) (head int64, err error) {
+	if err := w.tx.Begin(); err != nil {
+		return 0, err
+	}
+	for next := (*members)[0]; next != nil; {
+		if next.ctx.Err() != nil {
+			next.err = context.Cause(next.ctx)
+		} else if next.err, err = w.tx.Run(guarded(next.fn)); err != nil {
+			return 0, err
+		}
+		if len(*members) == maxMembers {
+			break
+		}
+		select {
+		case next = <-w.queue:
+			*members = append(*members, next)
+		default:
+			next = nil
+		}
+	}
+	return w.tx.Commit()
+}
+
+// guarded turns a panic into an error, since others share the transaction.
+func guarded(fn func(store.Tx) error) func(store.Tx) error {
+	return func(tx store.Tx) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("store: an update panicked: %v\n%s", r, debug.Stack())
+			}
+		}()
+		return fn(tx)
+	}
+}

@@ -1,0 +1,34 @@
+package rows
+
+import (
+	"encoding/json"
+
+	"github.com/simroot/simroot/api"
+)
+
+// InsertFleet implements [store.Fleets].
+func (t *Tx) InsertFleet(f api.Fleet) error {
+	profile, err := json.Marshal(f.Profile)
+	if err != nil {
+		return err
+	}
+	return t.insert("INSERT INTO fleets (name, profile, created) VALUES (?, ?, ?)", f.Name, string(profile), micros(f.Created))
+}
+
+func scanFleet(row scanner) (f api.Fleet, err error) {
+	var profile []byte
+	if err = row.Scan(&f.Name, &profile, moment{&f.Created}); err != nil {
+		return f, err
+	}
+	return f, json.Unmarshal(profile, &f.Profile)
+}
+
+// Fleet implements [store.Fleets].
+func (t *Tx) Fleet(name string) (api.Fleet, error) {
+	return single(t, scanFleet, "SELECT name, profile, created FROM fleets WHERE name = ?", name)
+}
+
+// ListFleets implements [store.Fleets].
+func (t *Tx) ListFleets(after string, limit int) ([]api.Fleet, error) {
+	return list(t, scanFleet, "SELECT name, profile, created FROM fleets WHERE name > ? ORDER BY name LIMIT ?", after, limit)
+}
