@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
@@ -56,21 +57,31 @@ func BenchmarkHandshake(b *testing.B) {
 	})
 }
 
-// BenchmarkLookup looks up one of 100,000 credentials.
+// BenchmarkLookup looks up one of a million credentials after another, in no order.
 func BenchmarkLookup(b *testing.B) {
 	p := platformtest.New(b)
 	m := open(b, p, Options{})
+	const count = 1_000_000
 	r := newReplica()
-	for _, e := range history(100_000) {
-		r.follow(e)
+	prints := make([]Fingerprint, count)
+	for i := range prints {
+		prints[i] = sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
+		sim := entry{ICCID: platformtest.ICCID(i), Fleet: "meters", State: string(api.Provisioned)}
+		c := entry{
+			ICCID: sim.ICCID, Fleet: "meters", State: string(api.Active), ID: fmt.Sprintf("%032x", i), Type: api.CertificateType,
+			Fingerprint: prints[i][:], NotAfter: time.Unix(1_900_000_000, 0),
+		}
+		r.apply(&sim)
+		r.apply(&c)
 	}
+	r.ID = "first"
 	m.mu.Lock()
 	m.current = r
 	m.mu.Unlock()
-	print := sha256.Sum256(binary.BigEndian.AppendUint64(nil, 50_000))
+	rand.Shuffle(count, func(i, j int) { prints[i], prints[j] = prints[j], prints[i] })
 	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := m.Lookup(print); err != nil {
+	for i := 0; b.Loop(); i++ {
+		if _, err := m.Lookup(prints[i%count]); err != nil {
 			b.Fatal(err)
 		}
 	}

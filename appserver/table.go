@@ -75,9 +75,24 @@ type index struct {
 const shards = 256
 
 type shard struct {
-	slots []uint32 // 0 is empty, otherwise a record's number plus one; a power of two of them
+	slots []uint32 // 0 is empty, otherwise see slotOf; a power of two of them
 	used  int
 }
+
+// A slot is a record's number plus one, and four bits of its key's hash: most records with another
+// key need not be looked at. Before the numbers run out there are 30 GB of records.
+const numberBits = 28
+
+func slotOf(hash uint64, i uint32) uint32 {
+	if i+1 >= 1<<numberBits {
+		panic("appserver: too many records for an index")
+	}
+	return tagOf(hash) | (i + 1)
+}
+
+func tagOf(hash uint64) uint32 { return uint32(hash>>48) << numberBits }
+
+func numberIn(slot uint32) uint32 { return slot&(1<<numberBits-1) - 1 }
 
 func newIndex() index { return index{seed: maphash.MakeSeed()} }
 
@@ -95,8 +110,10 @@ func (x *index) find(key []byte, is func(i uint32) bool) (uint32, bool) {
 		return 0, false
 	}
 	mask := uint64(len(s.slots) - 1)
+	tag := tagOf(hash)
 	for at := hash & mask; s.slots[at] != 0; at = (at + 1) & mask {
-		if i := s.slots[at] - 1; is(i) {
+		slot := s.slots[at]
+		if i := numberIn(slot); slot&^(1<<numberBits-1) == tag && is(i) {
 			return i, true
 		}
 	}
@@ -111,11 +128,11 @@ func (x *index) insert(key []byte, i uint32, keyOf func(i uint32) []byte) {
 		s.slots = make([]uint32, max(16, 2*len(old)))
 		for _, slot := range old {
 			if slot != 0 {
-				s.put(maphash.Bytes(x.seed, keyOf(slot-1)), slot)
+				s.put(maphash.Bytes(x.seed, keyOf(numberIn(slot))), slot)
 			}
 		}
 	}
-	s.put(hash, i+1)
+	s.put(hash, slotOf(hash, i))
 	s.used++
 }
 
@@ -136,7 +153,7 @@ func (x *index) remove(key []byte, i uint32, keyOf func(i uint32) []byte) {
 	}
 	mask := uint64(len(s.slots) - 1)
 	at := hash & mask
-	for s.slots[at] != i+1 {
+	for s.slots[at] != slotOf(hash, i) {
 		if s.slots[at] == 0 {
 			return
 		}
@@ -147,6 +164,6 @@ func (x *index) remove(key []byte, i uint32, keyOf func(i uint32) []byte) {
 	for next := (at + 1) & mask; s.slots[next] != 0; next = (next + 1) & mask {
 		slot := s.slots[next]
 		s.slots[next] = 0
-		s.put(maphash.Bytes(x.seed, keyOf(slot-1)), slot)
+		s.put(maphash.Bytes(x.seed, keyOf(numberIn(slot))), slot)
 	}
 }
