@@ -19,8 +19,8 @@ type Engine interface {
 	Insert(query string, args ...any) error
 
 	// Change must meet a row, or fails with [store.ErrNotFound]. An engine may keep the
-	// statement back until the next query or the end of the transaction, and
-	// fail there.
+	// statement back until the next one that has an answer, or the end of the transaction, and fail
+	// there with [Late].
 	Change(query string, args ...any) error
 
 	// Exec tells how many rows a statement has met.
@@ -29,6 +29,14 @@ type Engine interface {
 	// Query begins to read rows, which must be closed before the next statement.
 	Query(query string, args ...any) (Result, error)
 }
+
+// Late is the failure of a statement that an engine had kept back. It ends the transaction.
+type Late struct{ Err error }
+
+func (l *Late) Error() string { return l.Err.Error() }
+
+// Unwrap returns what has failed.
+func (l *Late) Unwrap() error { return l.Err }
 
 // Result is the rows that a query finds.
 type Result interface {
@@ -56,9 +64,12 @@ var _ store.Tx = (*Tx)(nil)
 // given ones. One that only reads has no use for them.
 func New(e Engine, last Numbers) *Tx { return &Tx{engine: e, numbers: last} }
 
+// SelectNumbers are the columns of [Numbers], for an engine that has more to ask.
+const SelectNumbers = "(SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM audit)"
+
 // LastNumbers reads the numbers that were given last.
 func LastNumbers(e Engine) (n Numbers, err error) {
-	return n, New(e, n).one("SELECT (SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM audit)", nil, &n.Event, &n.Audit)
+	return n, New(e, n).one("SELECT "+SelectNumbers, nil, &n.Event, &n.Audit)
 }
 
 // Numbers are the last numbers that this transaction has given, or was told.
@@ -74,7 +85,8 @@ func (t *Tx) Outcome(err error) error {
 
 // note remembers an error that ends the transaction.
 func (t *Tx) note(err error) error {
-	if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) {
+	var late *Late
+	if err == nil || !errors.As(err, &late) && (errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists)) {
 		return err
 	}
 	t.failed = fmt.Errorf("store: %w", err)

@@ -19,12 +19,12 @@ import (
 	"runtime"
 	"sync"
 
-	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver
 
 	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/store/group"
 	"github.com/simroot/simroot/internal/platform/store/rows"
+	"github.com/simroot/simroot/internal/platform/store/schema"
 )
 
 //go:embed migrations/*.sql
@@ -90,7 +90,11 @@ func open(ctx context.Context, file string) (_ *Store, err error) {
 			s.closeConnections()
 		}
 	}()
-	if err := migrate(ctx, db); err != nil {
+	scripts, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	if err := schema.Migrate(ctx, schema.SQLite, db, scripts); err != nil {
 		return nil, err
 	}
 	for range cap(s.readers) {
@@ -115,27 +119,6 @@ func open(ctx context.Context, file string) (_ *Store, err error) {
 	s.head.Reach(last.Event)
 	s.writer = group.NewWriter(&transaction{connection: w}, &s.head)
 	return s, nil
-}
-
-// migrate brings the schema up to date, and refuses one that is newer than this program.
-func migrate(ctx context.Context, db *sql.DB) error {
-	scripts, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, scripts, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
-	here, known, err := provider.GetVersions(ctx)
-	if err != nil {
-		return err
-	}
-	if here > known {
-		return fmt.Errorf("the schema has version %d, this program knows up to %d: use the newer program that wrote it", here, known)
-	}
-	_, err = provider.Up(ctx)
-	return err
 }
 
 // View implements [store.Store].

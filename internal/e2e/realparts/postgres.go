@@ -1,0 +1,130 @@
+//go:build linux
+
+package realparts
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// Cluster is a PostgreSQL server on a socket in a private folder. It is started once for a
+// test binary, from its TestMain, since that takes seconds.
+type Cluster struct {
+	dir, bin  string
+	as        *syscall.Credential // nil: who runs the tests
+	databases atomic.Int64
+}
+
+// StartCluster makes a cluster and starts its server; commits are synced. [Cluster.Stop]
+// ends it.
+func StartCluster() (*Cluster, error) {
+	programs, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil || len(programs) == 0 {
+		return nil, fmt.Errorf("there is no PostgreSQL server: scripts/deps installs what tests need (%v)", err)
+	}
+	c := &Cluster{bin: filepath.Dir(slices.Max(programs))}
+	if c.dir, err = os.MkdirTemp("", "simroot-postgres-"); err != nil {
+		return nil, err
+	}
+	if os.Geteuid() == 0 { // the server refuses to run as root
+		if c.as, err = credential("postgres"); err == nil {
+			err = os.Chown(c.dir, int(c.as.Uid), int(c.as.Gid))
+		}
+	}
+	if err == nil {
+		err = c.run("initdb", "-D", c.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+	}
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		os.RemoveAll(c.dir)
+		return nil, err
+	}
+	return c, nil
+}
+
+// Start starts the server after it was stopped.
+func (c *Cluster) Start() error {
+	settings := fmt.Sprintf("-c listen_addresses='' -c unix_socket_directories='%s' -c max_connections=200 -c shared_buffers=64MB", c.dir)
+	return c.run("pg_ctl", "-D", c.data(), "-w", "-s", "-l", filepath.Join(c.dir, "log"), "-o", settings, "start")
+}
+
+// Halt stops the server as a crash would, without saying goodbye.
+func (c *Cluster) Halt() error {
+	return c.run("pg_ctl", "-D", c.data(), "-w", "-s", "-m", "immediate", "stop")
+}
+
+// Stop ends the server and removes the cluster.
+func (c *Cluster) Stop() error {
+	err := c.Halt()
+	if err == nil {
+		err = os.RemoveAll(c.dir)
+	}
+	return err
+}
+
+// Database makes an empty database and returns its connection string.
+func (c *Cluster) Database(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test%d", c.databases.Add(1))
+	if err := c.run("createdb", "-h", c.dir, "-U", "postgres", name); err != nil {
+		t.Fatal(err)
+	}
+	return c.Connection(name)
+}
+
+// Connection is the connection string of a database.
+func (c *Cluster) Connection(database string) string {
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + database, RawQuery: url.Values{"host": {c.dir}}.Encode()}
+	return u.String()
+}
+
+// Program is the path of one of PostgreSQL's programs.
+func (c *Cluster) Program(name string) string { return filepath.Join(c.bin, name) }
+
+func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
+
+func (c *Cluster) run(program string, args ...string) error {
+	cmd := exec.Command(c.Program(program), args...)
+	cmd.Dir = c.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.as}
+	out, err := os.CreateTemp("", "simroot-postgres-*.out") // a pipe would be kept open by the server
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		said, _ := os.ReadFile(out.Name())
+		log, _ := os.ReadFile(filepath.Join(c.dir, "log"))
+		return fmt.Errorf("%s: %w\n%s\n%s", program, err, said, log)
+	}
+	return nil
+}
+
+func credential(name string) (*syscall.Credential, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}

@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/simroot/simroot/internal/platform/store"
+	"github.com/simroot/simroot/internal/platform/store/rows"
+)
+
+// answerTime is how long the database may take for an answer. The server ends a statement
+// before that (statementTimeout); this is for a server that is gone.
+const answerTime = statementTimeout + 5*time.Second
+
+// engine is one connection in a transaction. Statements that need no answer wait for the
+// next one that does, and travel with it: what a transaction costs is its round trips.
+type engine struct {
+	conn    *pgx.Conn
+	waiting []statement
+	answers int // so far
+}
+
+// statement is one that waits.
+type statement struct {
+	query string
+	args  []any
+	must  bool // meet a row
+}
+
+var _ rows.Engine = (*engine)(nil)
+
+// later has a statement wait for the next round trip.
+func (e *engine) later(query string, args ...any) {
+	e.waiting = append(e.waiting, statement{query: query, args: args})
+}
+
+// send sends what waits, and query behind it. The caller reads the answer of that and
+// closes the results; those of the others are read here.
+func (e *engine) send(query string, args []any) (_ pgx.BatchResults, done context.CancelFunc, err error) {
+	batch, sent := &pgx.Batch{}, e.waiting
+	for _, s := range sent {
+		batch.Queue(s.query, s.args...)
+	}
+	e.waiting = e.waiting[:0]
+	if query != "" {
+		batch.Queue(query, args...)
+	}
+	ctx, done := context.WithTimeout(context.Background(), answerTime)
+	results := e.conn.SendBatch(ctx, batch)
+	for _, s := range sent {
+		tag, err := results.Exec()
+		if err == nil && s.must && tag.RowsAffected() == 0 {
+			err = store.ErrNotFound
+		}
+		if err != nil {
+			results.Close()
+			done()
+			return nil, nil, &rows.Late{Err: meaning(err)}
+		}
+		e.answers++
+	}
+	return results, done, nil
+}
+
+// flush sends what waits.
+func (e *engine) flush() error {
+	if len(e.waiting) == 0 {
+		return nil
+	}
+	results, done, err := e.send("", nil)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return meaning(results.Close())
+}
+
+// Exec implements [rows.Engine].
+func (e *engine) Exec(query string, args ...any) (int64, error) {
+	return e.exec(numbered(query), args)
+}
+
+func (e *engine) exec(query string, args []any) (int64, error) {
+	results, done, err := e.send(query, texts(args))
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	tag, err := results.Exec()
+	e.answers++
+	return tag.RowsAffected(), meaning(errors.Join(err, results.Close()))
+}
+
+// Insert implements [rows.Engine]. A row that is there already must not spoil the
+// transaction, as an error would.
+func (e *engine) Insert(query string, args ...any) error {
+	n, err := e.exec(careful(query), args)
+	if err == nil && n == 0 {
+		return store.ErrExists
+	}
+	return err
+}
+
+// Change implements [rows.Engine].
+func (e *engine) Change(query string, args ...any) error {
+	e.waiting = append(e.waiting, statement{query: numbered(query), args: texts(args), must: true})
+	return nil
+}
+
+// Query implements [rows.Engine].
+func (e *engine) Query(query string, args ...any) (rows.Result, error) {
+	results, done, err := e.send(numbered(query), texts(args))
+	if err != nil {
+		return nil, err
+	}
+	found, err := results.Query()
+	if err != nil {
+		results.Close()
+		done()
+		return nil, meaning(err)
+	}
+	e.answers++
+	return &result{found, results, done}, nil
+}
+
+// result is the rows of one query.
+type result struct {
+	pgx.Rows
+	batch pgx.BatchResults
+	done  context.CancelFunc
+}
+
+func (r *result) Err() error { return meaning(r.Rows.Err()) }
+
+// Close may be called again.
+func (r *result) Close() error {
+	r.Rows.Close()
+	defer r.done()
+	return meaning(r.batch.Close())
+}
+
+// uniqueViolation is the SQLSTATE of a row that is there already.
+const uniqueViolation = "23505"
+
+// meaning turns errors that have one into the sentinels of package store.
+func meaning(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == uniqueViolation {
+		return store.ErrExists
+	}
+	return err
+}
+
+// texts makes texts such as a PostgreSQL database can hold: valid UTF-8 without U+0000. It
+// does so in keys and in what is looked for alike.
+func texts(args []any) []any {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+		}
+	}
+	return args
+}

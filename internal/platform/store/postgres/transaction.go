@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/simroot/simroot/internal/platform/store"
+	"github.com/simroot/simroot/internal/platform/store/group"
+	"github.com/simroot/simroot/internal/platform/store/rows"
+)
+
+// writersLock is the advisory lock that makes transactions that change something follow
+// each other, on however many nodes: the order of commits is the order in which they
+// got the lock. They run at READ COMMITTED and take it first, so each statement sees all
+// that was committed before; there is nothing that could fail to serialise.
+const writersLock = 0x73696D726F6F74 // "simroot"
+
+// patience is how long a database that is away is waited for.
+const patience = 10 * time.Second
+
+// transaction is the writer's connection.
+type transaction struct {
+	engine  // without a connection until Begin
+	config  *pgx.ConnConfig
+	closing context.Context
+
+	numbers   rows.Numbers
+	before    int64  // the last event before this transaction
+	id        string // of the transaction: xid8
+	savepoint bool   // there is one
+}
+
+var _ group.Transaction = (*transaction)(nil)
+
+// Begin implements [group.Transaction]. Nothing has been done yet, so that a connection
+// that turns out to be dead is replaced.
+func (t *transaction) Begin() error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := t.begin()
+		if err == nil || !away(err) || time.Now().After(deadline) {
+			return err
+		}
+		t.disconnect()
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-t.closing.Done():
+			return err
+		}
+	}
+}
+
+func (t *transaction) begin() (err error) {
+	if t.conn == nil || t.conn.IsClosed() {
+		if t.conn, err = connect(t.closing, t.config); err != nil {
+			return err
+		}
+	}
+	t.waiting = t.waiting[:0]
+	t.later("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+	t.later("SELECT pg_advisory_xact_lock($1)", int64(writersLock))
+	found, err := t.Query("SELECT pg_current_xact_id()::text, " + rows.SelectNumbers)
+	if err != nil {
+		return err
+	}
+	if !found.Next() {
+		return errors.Join(found.Err(), found.Close())
+	}
+	err = errors.Join(found.Scan(&t.id, &t.numbers.Event, &t.numbers.Audit), found.Close())
+	t.before, t.savepoint = t.numbers.Event, false
+	return err
+}
+
+// Run implements [group.Transaction]. A savepoint is released together with the making of the
+// next one, to save a round trip.
+func (t *transaction) Run(fn func(store.Tx) error) (outcome, err error) {
+	if t.savepoint {
+		t.later("RELEASE SAVEPOINT one")
+	}
+	t.later("SAVEPOINT one")
+	control, answers := len(t.waiting), t.answers
+	tx := rows.New(t, t.numbers)
+	outcome = tx.Outcome(fn(tx))
+	if outcome == nil && (t.answers > answers || len(t.waiting) > control) {
+		outcome = t.flush()
+	}
+	if t.conn.IsClosed() {
+		return outcome, fmt.Errorf("the connection was lost: %w", outcome)
+	}
+	t.waiting = t.waiting[:0]
+	if t.answers == answers { // nothing has come to the database
+		return outcome, nil
+	}
+	t.savepoint = true
+	if outcome == nil {
+		t.numbers = tx.Numbers()
+		return nil, nil
+	}
+	t.later("ROLLBACK TO SAVEPOINT one")
+	return outcome, t.flush()
+}
+
+// Commit implements [group.Transaction].
+func (t *transaction) Commit() (head int64, err error) {
+	head = t.numbers.Event
+	if head > t.before {
+		t.later("SELECT pg_notify($1, $2)", channel, fmt.Sprint(head))
+	}
+	results, done, err := t.send("COMMIT", nil)
+	if err == nil {
+		defer done()
+		tag, execErr := results.Exec()
+		err = errors.Join(execErr, results.Close())
+		if err == nil && tag.String() != "COMMIT" {
+			err = fmt.Errorf("the database answered %s to COMMIT", tag)
+		}
+	}
+	if err != nil && t.conn.IsClosed() {
+		return head, t.settle(err)
+	}
+	return head, err
+}
+
+// settle finds out what became of a transaction whose COMMIT was sent and not answered.
+func (t *transaction) settle(lost error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for ctx.Err() == nil {
+		status, err := t.status(ctx)
+		switch {
+		case err == nil && status == "committed":
+			return nil
+		case err == nil && status == "aborted":
+			return lost
+		}
+		t.disconnect()
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return fmt.Errorf("whether the change was made is not known: %w", lost)
+}
+
+func (t *transaction) status(ctx context.Context) (status string, err error) {
+	t.disconnect()
+	if t.conn, err = connect(ctx, t.config); err != nil {
+		return "", err
+	}
+	return status, t.conn.QueryRow(ctx, "SELECT coalesce(pg_xact_status($1::text::xid8), '')", t.id).Scan(&status)
+}
+
+// Rollback implements [group.Transaction]. The server rolls back what loses its connection.
+func (t *transaction) Rollback() error {
+	t.disconnect()
+	return nil
+}
+
+func (t *transaction) disconnect() {
+	t.waiting = t.waiting[:0]
+	if t.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		t.conn.Close(ctx)
+		t.conn = nil
+	}
+}
+
+// Close implements [group.Transaction].
+func (t *transaction) Close() error {
+	t.disconnect()
+	return nil
+}
