@@ -8,6 +8,7 @@ const (
 	PathTrustAnchors = "/v1/trust-anchors" // GET, public: PEM certificates
 	PathIssuers      = "/v1/issuers"       // GET, public: PEM certificates of the issuing CAs
 	PathCRL          = "/v1/crl"           // GET, public: DER, the issuing CA's current CRL
+	PathRootCRL      = "/v1/root-crl"      // GET, public: DER, the root's CRL, for servers that want one of every CA
 	PathFleets       = "/v1/fleets"        // GET: [Page] of [Fleet], POST: [Fleet]
 	PathBatches      = "/v1/batches"       // POST ?fleet=NAME, a batch file: [ImportResult]
 	PathSIMs         = "/v1/sims"          // GET ?fleet=&state=&after=&limit=: [Page] of [SIM]

@@ -32,6 +32,12 @@ func (c *Client) CRL(ctx context.Context) ([]byte, error) {
 	return get[[]byte](ctx, c, PathCRL)
 }
 
+// RootCRL fetches the root's revocation list, in DER: on it stand revoked issuing CAs. Some TLS servers
+// want a list of every CA in a chain.
+func (c *Client) RootCRL(ctx context.Context) ([]byte, error) {
+	return get[[]byte](ctx, c, PathRootCRL)
+}
+
 // CreateFleet makes a fleet and returns it with the defaults of its profile filled in.
 func (c *Client) CreateFleet(ctx context.Context, f Fleet) (Fleet, error) {
 	return post[Fleet](ctx, c, PathFleets, f)

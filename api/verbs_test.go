@@ -55,6 +55,7 @@ func TestEachVerbAsksForItsPath(t *testing.T) {
 		{"GET /v1/trust-anchors", "", func() error { return second(c.TrustAnchors(ctx)) }},
 		{"GET /v1/issuers", "", func() error { return second(c.Issuers(ctx)) }},
 		{"GET /v1/crl", "", func() error { return second(c.CRL(ctx)) }},
+		{"GET /v1/root-crl", "", func() error { return second(c.RootCRL(ctx)) }},
 		{"POST /v1/fleets", `"name":"a"`, func() error { return second(c.CreateFleet(ctx, Fleet{Name: "a"})) }},
 		{"GET /v1/fleets/a", "", func() error { return second(c.Fleet(ctx, "a")) }},
 		{"POST /v1/batches?fleet=a", "batch", func() error { return second(c.Import(ctx, "a", strings.NewReader("batch"))) }},

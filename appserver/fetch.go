@@ -26,6 +26,7 @@ type fetcher struct {
 	opener   *api.Opener // of what comes from the platform
 	vault    *vault
 	log      *slog.Logger
+	arrived  func(id string) // told of each secret that is here now
 
 	mu     sync.Mutex
 	wanted map[string]bool // by ID of the credential; true: somebody is at it
@@ -33,9 +34,9 @@ type fetcher struct {
 	wake   chan struct{}
 }
 
-func newFetcher(platform *api.Client, opener *api.Opener, v *vault, log *slog.Logger) *fetcher {
+func newFetcher(platform *api.Client, opener *api.Opener, v *vault, log *slog.Logger, arrived func(id string)) *fetcher {
 	f := &fetcher{
-		platform: platform, opener: opener, vault: v, log: log,
+		platform: platform, opener: opener, vault: v, log: log, arrived: arrived,
 		wanted: make(map[string]bool), none: make(chan struct{}), wake: make(chan struct{}, fetchers),
 	}
 	close(f.none)
@@ -151,6 +152,7 @@ func (f *fetcher) run(ctx context.Context) {
 		err := f.fetch(ctx, id)
 		if err == nil {
 			f.drop(id)
+			f.arrived(id)
 			wait = firstWait
 			continue
 		}

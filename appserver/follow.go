@@ -208,7 +208,7 @@ func (m *Middleware) change(e *entry) {
 	case m.unsaved <- struct{}{}:
 	default:
 	}
-	m.watchers.tell(Change{ICCID: e.ICCID, Barred: barred, Revoked: e.ID != "" && e.State == string(api.Revoked)})
+	m.watchers.tell(Change{ICCID: e.ICCID, Barred: barred, Revoked: e.ID != "" && e.State == string(api.Revoked), PSK: e.Type == api.PSKType})
 }
 
 // settle serves from the state that was fetched anew as soon as it is complete, and tells

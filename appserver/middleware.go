@@ -106,6 +106,8 @@ type Status struct {
 	Lag time.Duration
 	// Stale tells that new handshakes are refused for that; see [Options.MaxStale].
 	Stale bool
+	// Cut tells that live connections end for that; see [Options.CutStale].
+	Cut bool
 	// ClockOff is by how much this machine's clock was ahead of the platform's at the last
 	// sign of life. Beyond a minute, dates are taken by the platform's clock.
 	ClockOff time.Duration
@@ -246,6 +248,7 @@ func (m *Middleware) Synced() Status {
 	now := m.clock()
 	s.Feed, s.Seq = m.current.ID, m.current.Seq
 	s.Lag, s.Stale = m.lag(now), m.maxStale > 0 && m.stale(now, m.maxStale)
+	s.Cut = m.cutStale > 0 && m.stale(now, m.cutStale)
 	s.DiskErr = m.journal.failure()
 	if m.secrets != nil {
 		s.Secrets = m.secrets.missing()

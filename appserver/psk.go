@@ -35,11 +35,25 @@ func (m *Middleware) startSecrets(sealingKey []byte) error {
 	if damage != nil {
 		m.log.Error("the file of sealed secrets was damaged, or belongs to another key; what is missing is fetched from the platform again", "file", path, "damage", damage)
 	}
-	m.secrets = newFetcher(m.platform, opener, v, m.log)
+	m.secrets = newFetcher(m.platform, opener, v, m.log, m.secretArrived)
 	if m.current.ID != "" {
 		m.secrets.reconcile(m.current.secrets)
 	}
 	return nil
+}
+
+// secretArrived tells those who watch.
+func (m *Middleware) secretArrived(credentialID string) {
+	m.mu.RLock()
+	change := Change{PSK: true}
+	if c := m.current.byCredentialID(credentialID); c != nil {
+		change.ICCID = unpackICCID(m.current.sims.at(c.sim).iccid)
+		change.Barred = m.current.barred(c.sim, m.now())
+	}
+	m.mu.RUnlock()
+	if change.ICCID != "" {
+		m.watchers.tell(change)
+	}
 }
 
 // SecretsReady waits until the secrets of all PSKs that are accepted are here. Call it after

@@ -287,6 +287,15 @@ func (r *replica) byCredentialID(id string) *credential {
 	return r.credentials.at(i)
 }
 
+// simOf is the number of a SIM, and false if it is not known.
+func (r *replica) simOf(iccid string) (uint32, bool) {
+	key, ok := packICCID(iccid)
+	if !ok {
+		return 0, false
+	}
+	return r.byICCID.find(key[:], func(i uint32) bool { return r.sims.at(i).iccid == key })
+}
+
 // of goes through the credentials of a SIM.
 func (r *replica) of(sim uint32) iter.Seq2[uint32, *credential] {
 	return func(yield func(uint32, *credential) bool) {

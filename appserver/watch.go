@@ -11,6 +11,8 @@ type Change struct {
 	Barred bool
 	// Revoked tells that it is a credential that changed, and is now revoked.
 	Revoked bool
+	// PSK tells that it is a PSK that changed, or that its secret is here now.
+	PSK bool
 }
 
 type watchers struct {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver"
+	"github.com/simroot/simroot/appserver/beside"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
 	"github.com/simroot/simroot/appserver/mosquitto"
 )
@@ -35,9 +36,11 @@ const patience = 15 * time.Second
 type rig struct {
 	*platformtest.Platform
 	m      *appserver.Middleware
-	adapt  func() *mosquitto.Adapter // makes another adapter for the broker
+	adapt  func() *beside.Keeper // makes another adapter for the broker
 	dir    string
-	listen string
+	listen string // for certificates
+	psk    string // for PSKs
+	sealTo []byte // the middleware's public key
 	binary string // the broker's program and configuration
 	config string
 	broker *exec.Cmd
@@ -45,7 +48,7 @@ type rig struct {
 }
 
 // newRig starts all but an adapter; what it starts ends with the test.
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, changes ...func(*appserver.Options)) *rig {
 	t.Helper()
 	binary := broker(t)
 	// A socket's name is short, and the name of a test's own directory is not.
@@ -55,16 +58,25 @@ func newRig(t *testing.T) *rig {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := platformtest.New(t)
-	r := &rig{Platform: p, dir: dir, listen: freeAddress(t), roots: p.CA.Roots}
+	r := &rig{Platform: p, dir: dir, listen: freeAddress(t), psk: freeAddress(t), roots: p.CA.Roots}
 	quiet := slog.New(slog.DiscardHandler)
-	if r.m, err = appserver.Open(t.Context(), appserver.Options{Platform: p.Client, Dir: t.TempDir(), Logger: quiet}); err != nil {
+	private, public, err := api.GenerateSealKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sealTo = public
+	options := appserver.Options{Platform: p.Client, Dir: t.TempDir(), SealingKey: private, Logger: quiet}
+	for _, change := range changes {
+		change(&options)
+	}
+	if r.m, err = appserver.Open(t.Context(), options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.m.Close() })
 	pidFile := filepath.Join(dir, "broker.pid")
-	r.adapt = func() *mosquitto.Adapter {
+	r.adapt = func() *beside.Keeper {
 		a, err := mosquitto.New(mosquitto.Options{
-			Middleware: r.m, Platform: p.Client, Dir: dir, PID: mosquitto.PIDFile(pidFile), Logger: quiet,
+			Middleware: r.m, Platform: p.Client, Dir: dir, PSK: true, PID: mosquitto.PIDFile(pidFile), Logger: quiet,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -84,7 +96,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	config, err := mosquitto.Config(mosquitto.ConfigOptions{
-		Dir: dir, Listen: r.listen, Certificate: certificate, Key: key, PIDFile: pidFile, User: me.Username,
+		Dir: dir, Listen: r.listen, PSKListen: r.psk, Certificate: certificate, Key: key, PIDFile: pidFile, User: me.Username,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -180,10 +192,10 @@ func writePair(t *testing.T, dir string, c tls.Certificate) (certificate, key st
 	return certificate, key
 }
 
-// awaitBroker waits until both listeners answer.
+// awaitBroker waits until all listeners answer.
 func (r *rig) awaitBroker(t *testing.T) {
 	t.Helper()
-	for _, at := range [][2]string{{"unix", filepath.Join(r.dir, "control.sock")}, {"tcp", r.listen}} {
+	for _, at := range [][2]string{{"unix", filepath.Join(r.dir, "control.sock")}, {"tcp", r.listen}, {"tcp", r.psk}} {
 		eventually(t, "the broker listens on "+at[1], func() error {
 			conn, err := net.Dial(at[0], at[1])
 			if err == nil {

@@ -7,22 +7,17 @@ import (
 	"strings"
 )
 
-// The files in the adapter's directory.
-const (
-	caFile            = "ca.crt"      // trust anchors and issuing CAs
-	crlFile           = "crl.pem"     // what the issuing CA has revoked
-	accessFile        = "access.acl"  // what devices may do
-	controlAccessFile = "control.acl" // what the adapter may do with messages: nothing
-	controlSocket     = "control.sock"
-)
-
 // ConfigOptions are what [Config] needs to know.
 type ConfigOptions struct {
 	// Dir is the adapter's directory ([Options.Dir]), readable and writable for the broker.
 	Dir string
-	// Listen is HOST:PORT of the listener for devices.
+	// Listen is HOST:PORT of the listener for devices with certificates; empty: there is none.
 	Listen string
-	// Certificate and Key are files with the broker's own certificate chain and key, in PEM.
+	// PSKListen is HOST:PORT of the listener for devices with PSKs ([Options.PSK]); empty: there
+	// is none. A Mosquitto listener takes one kind of credential.
+	PSKListen string
+	// Certificate and Key are files with the broker's own certificate chain and key, in PEM, for
+	// Listen.
 	Certificate, Key string
 	// PIDFile is where the broker writes its process ID, for [PIDFile].
 	PIDFile string
@@ -37,45 +32,96 @@ type ConfigOptions struct {
 // The control listener is a socket in Dir. Whoever may open it can end any session, and
 // do nothing else; so let only the broker and the adapter into Dir.
 func Config(o ConfigOptions) (string, error) {
-	host, port, err := net.SplitHostPort(o.Listen)
-	if err != nil {
-		return "", fmt.Errorf("mosquitto: listen address %q: want HOST:PORT: %w", o.Listen, err)
+	c := writer{dir: o.Dir}
+	c.paths(o.Dir, o.PIDFile)
+	c.line("# Each listener has its own rules.")
+	c.line("per_listener_settings true")
+	c.line("pid_file", o.PIDFile)
+	if strings.ContainsAny(o.User, " \r\n") {
+		c.fail("the user %q holds a space", o.User)
 	}
-	for _, value := range []string{o.Dir, o.Certificate, o.Key, o.PIDFile} {
-		if !filepath.IsAbs(value) || strings.ContainsAny(value, "\r\n") {
-			return "", fmt.Errorf("mosquitto: path %q: want an absolute path, for the broker has a working directory of its own", value)
+	if o.User != "" {
+		c.line("user", o.User)
+	}
+	if o.Listen == "" && o.PSKListen == "" {
+		c.fail("want an address to listen on, for certificates or for PSKs")
+	}
+	if o.Listen != "" {
+		c.paths(o.Certificate, o.Key)
+		c.line()
+		c.line("# Devices: a certificate of the platform, and the ICCID as user name and client identifier.")
+		c.listener(o.Listen)
+		c.line("certfile", o.Certificate)
+		c.line("keyfile", o.Key)
+		c.line("cafile", c.in(caFile))
+		c.line("crlfile", c.in(crlFile))
+		c.line("require_certificate true")
+		c.device()
+	}
+	if o.PSKListen != "" {
+		c.line()
+		c.line("# Devices: a PSK, and its identity as user name and client identifier.")
+		c.listener(o.PSKListen)
+		c.line("psk_hint simroot")
+		c.line("psk_file", c.in(pskFile))
+		c.device()
+	}
+	c.line()
+	c.line("# The adapter ends sessions here by taking them over. No message passes.")
+	c.line("listener 0", c.in(controlSocket))
+	c.line("allow_anonymous true")
+	c.line("acl_file", c.in(controlAccessFile))
+	if c.err != nil {
+		return "", fmt.Errorf("mosquitto: %w", c.err)
+	}
+	return c.text.String(), nil
+}
+
+// writer writes a configuration, and keeps the first thing that cannot stand in it.
+type writer struct {
+	dir  string
+	text strings.Builder
+	err  error
+}
+
+func (c *writer) line(words ...string) {
+	c.text.WriteString(strings.TrimRight(strings.Join(words, " "), " ") + "\n")
+}
+
+func (c *writer) in(name string) string { return filepath.Join(c.dir, name) }
+
+func (c *writer) fail(format string, args ...any) {
+	if c.err == nil {
+		c.err = fmt.Errorf(format, args...)
+	}
+}
+
+// paths wants absolute paths.
+func (c *writer) paths(paths ...string) {
+	for _, path := range paths {
+		if !filepath.IsAbs(path) || strings.ContainsAny(path, "\r\n") {
+			c.fail("path %q: want an absolute path, for the broker has a working directory of its own", path)
 		}
 	}
-	if strings.ContainsAny(host+port+o.User, " \r\n") {
-		return "", fmt.Errorf("mosquitto: listen address or user holds a space")
-	}
-	var b strings.Builder
-	line := func(words ...string) { b.WriteString(strings.TrimRight(strings.Join(words, " "), " ") + "\n") }
-	in := func(name string) string { return filepath.Join(o.Dir, name) }
+}
 
-	line("# Each listener has its own rules.")
-	line("per_listener_settings true")
-	line("pid_file", o.PIDFile)
-	if o.User != "" {
-		line("user", o.User)
+// listener begins a listener for TLS.
+func (c *writer) listener(address string) {
+	host, port, err := net.SplitHostPort(address)
+	switch {
+	case err != nil:
+		c.fail("listen address %q: want HOST:PORT: %w", address, err)
+	case strings.ContainsAny(host+port, " \r\n"):
+		c.fail("the listen address %q holds a space", address)
 	}
-	line()
-	line("# Devices: a certificate of the platform, and the ICCID as user name and client identifier.")
-	line("listener", port, host)
-	line("tls_version tlsv1.2")
-	line("certfile", o.Certificate)
-	line("keyfile", o.Key)
-	line("cafile", in(caFile))
-	line("crlfile", in(crlFile))
-	line("require_certificate true")
-	line("use_identity_as_username true")
-	line("use_username_as_clientid true")
-	line("allow_anonymous false")
-	line("acl_file", in(accessFile))
-	line()
-	line("# The adapter ends sessions here by taking them over. No message passes.")
-	line("listener 0", in(controlSocket))
-	line("allow_anonymous true")
-	line("acl_file", in(controlAccessFile))
-	return b.String(), nil
+	c.line("listener", port, host)
+	c.line("tls_version tlsv1.2")
+}
+
+// device is what all listeners for devices have.
+func (c *writer) device() {
+	c.line("use_identity_as_username true")
+	c.line("use_username_as_clientid true")
+	c.line("allow_anonymous false")
+	c.line("acl_file", c.in(accessFile))
 }

@@ -2,112 +2,104 @@ package mosquitto
 
 import (
 	"bytes"
-	"context"
-	"crypto/x509"
-	"encoding/pem"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
-	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/appserver"
+	"github.com/simroot/simroot/appserver/beside"
+)
+
+// The files in the adapter's directory.
+const (
+	caFile            = "ca.crt"      // trust anchors and issuing CAs
+	crlFile           = "crl.pem"     // what the CAs have revoked
+	accessFile        = "access.acl"  // what devices may do
+	controlAccessFile = "control.acl" // what the adapter may do with messages: nothing
+	pskFile           = "psk.txt"     // identities and keys
+	controlSocket     = "control.sock"
 )
 
 // anyTopic lets devices use every topic, as Mosquitto does without rules.
 const anyTopic = "pattern readwrite #\n"
 
-// replace writes a file of the directory in one step, and tells whether its content is new.
-func (a *Adapter) replace(name string, content []byte) (changed bool, err error) {
-	path := filepath.Join(a.dir, name)
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
-		return false, nil
+// nothing is an acl_file that allows nothing.
+const nothing = "# Nothing is allowed.\n"
+
+// Files implements [beside.Server].
+func (b *broker) Files(s beside.State) ([]beside.File, error) {
+	var files []beside.File
+	if s.CAs != nil {
+		files = append(files, beside.File{Name: caFile, Content: s.CAs})
 	}
-	file, err := os.CreateTemp(a.dir, name+".*.new")
-	if err != nil {
-		return false, err
+	if s.CRLs != nil {
+		files = append(files, beside.File{Name: crlFile, Content: s.CRLs})
 	}
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
+	barred := s.Barred
+	var err error
+	if b.psk {
+		var keys []byte
+		var cut []string
+		keys, cut, err = b.keys()
+		files = append(files, beside.File{Name: pskFile, Content: keys, Secret: true})
+		barred = append(barred, cut...)
 	}
-	if err != nil {
-		os.Remove(file.Name())
+	access := []byte(nothing)
+	if !s.Cut {
+		access = accessRules(b.access, barred)
 	}
-	return err == nil, err
+	return append(files,
+		beside.File{Name: accessFile, Content: access},
+		beside.File{Name: controlAccessFile, Content: []byte(nothing)}), err
 }
 
-// writeCAs fetches the CA certificates: OpenSSL needs those of the issuing CAs as well,
-// for a SIM may show its own certificate only.
-func (a *Adapter) writeCAs(ctx context.Context) (changed bool, err error) {
-	roots, err := a.platform.TrustAnchors(ctx)
-	if err != nil {
-		return false, fmt.Errorf("fetch the trust anchors: %w", err)
-	}
-	issuers, err := a.platform.Issuers(ctx)
-	if err != nil {
-		return false, fmt.Errorf("fetch the issuing CAs: %w", err)
-	}
-	a.issuers = nil
-	for rest := issuers; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
+// accessRules bars users from every topic. Mosquitto asks denials of a user first.
+func accessRules(rules string, barred []string) []byte {
+	var text strings.Builder
+	text.WriteString(strings.TrimRight(rules, "\n") + "\n")
+	for _, user := range barred {
+		if presentable(user) {
+			text.WriteString("\nuser " + user + "\ntopic deny #\ntopic deny $SYS/#\n")
 		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return false, fmt.Errorf("issuing CA: %w", err)
-		}
-		a.issuers = append(a.issuers, c)
 	}
-	both := append(append(bytes.Clone(bytes.TrimSpace(roots)), '\n'), issuers...)
-	return a.replace(caFile, both)
+	return []byte(text.String())
 }
 
-// writeCRL fetches the CRL, and notes when it must be fetched again.
-func (a *Adapter) writeCRL(ctx context.Context) (changed bool, err error) {
-	der, err := a.platform.CRL(ctx)
-	if err != nil {
-		return false, fmt.Errorf("fetch the CRL: %w", err)
-	}
-	list, err := x509.ParseRevocationList(der)
-	if err != nil {
-		return false, fmt.Errorf("CRL: %w", err)
-	}
-	if err := a.checkCRL(list); err != nil {
-		return false, err
-	}
-	if changed, err = a.replace(crlFile, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})); err == nil {
-		a.crlEnds = list.NextUpdate
-	}
-	return changed, err
-}
-
-// checkCRL refuses a CRL with which the broker would refuse every device: one of a CA
-// that it does not know, or one that is past its end.
-func (a *Adapter) checkCRL(list *x509.RevocationList) error {
-	if !list.NextUpdate.IsZero() && list.NextUpdate.Before(time.Now()) {
-		return fmt.Errorf("CRL: it ended at %s: check the clocks of platform and server", list.NextUpdate)
-	}
-	for _, issuer := range a.issuers {
-		if list.CheckSignatureFrom(issuer) == nil {
-			return nil
+// keys is the content of the psk_file: the PSKs that are accepted and whose secret is here. Cut are the
+// identities that are to be heard no more, for a device may have done its handshake
+// before and send its CONNECT after.
+func (b *broker) keys() (text []byte, cut []string, err error) {
+	var out bytes.Buffer
+	for s := range b.m.Standings() {
+		switch {
+		case s.PSKIdentity == "":
+		case !presentable(s.PSKIdentity):
+			err = errors.Join(err, fmt.Errorf("the PSK of credential %s is left out: a psk_file cannot hold its identity %q", s.Credential, s.PSKIdentity))
+		case s.Cut != nil:
+			cut = append(cut, s.PSKIdentity)
+		case s.Refused == nil:
+			secret, refusal, failed := b.m.RevealPSK([]byte(s.PSKIdentity))
+			if failed == nil && refusal == nil {
+				out.WriteString(s.PSKIdentity + ":")
+				line := out.AvailableBuffer()
+				out.Write(hex.AppendEncode(line, secret))
+				out.WriteByte('\n')
+			} else if !errors.Is(refusal, appserver.ErrSecretMissing) { // its arrival is told
+				err = errors.Join(err, failed)
+			}
+			clear(secret)
 		}
 	}
-	return fmt.Errorf("CRL: it is not signed by an issuing CA of the platform")
+	return out.Bytes(), cut, err
 }
 
-// writeAccess bars SIMs from every topic. Mosquitto asks denials of a user first.
-func (a *Adapter) writeAccess(barred []string) (changed bool, err error) {
-	var b strings.Builder
-	b.WriteString(strings.TrimRight(a.access, "\n") + "\n")
-	for _, iccid := range barred {
-		if _, err := card.ParseICCID(iccid); err != nil {
-			continue // no user of the broker, and perhaps more than one line
+// presentable tells whether a name can stand in the broker's files and topics as it is.
+func presentable(name string) bool {
+	for _, r := range name {
+		if r <= ' ' || r > '~' || strings.ContainsRune(":#+/", r) {
+			return false
 		}
-		b.WriteString("\nuser " + iccid + "\ntopic deny #\ntopic deny $SYS/#\n")
 	}
-	return a.replace(accessFile, []byte(b.String()))
+	return name != "" && name[0] != '$'
 }

@@ -58,9 +58,9 @@ const sessionTimeout = 2 * time.Second
 
 // end ends the session of a client: whatever connection has it is closed, and its
 // subscriptions and queued messages are gone.
-func (a *Adapter) end(ctx context.Context, client string) error {
+func (b *broker) end(ctx context.Context, client string) error {
 	options := mqtt.NewClientOptions().
-		AddBroker("unix://" + a.control).
+		AddBroker("unix://" + b.control).
 		SetClientID(client).
 		SetProtocolVersion(4). // MQTT 3.1.1
 		SetCleanSession(true).

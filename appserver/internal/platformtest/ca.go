@@ -21,6 +21,7 @@ import (
 // CA is a root and an issuing CA.
 type CA struct {
 	RootPEM, IssuerPEM []byte
+	RootCRL            []byte // empty, in DER
 	Roots              *x509.CertPool
 
 	root, issuer       *x509.Certificate
@@ -65,6 +66,12 @@ func NewCA(t testing.TB) *CA {
 	ca.issuer, ca.issuerKey, ca.IssuerPEM = sign("Test Issuing", ca.root, ca.rootKey)
 	ca.Roots.AddCert(ca.root)
 	ca.renew()
+	var err error
+	if ca.RootCRL, err = x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: ca.issuer.NotBefore, NextUpdate: ca.issuer.NotAfter,
+	}, ca.root, ca.rootKey); err != nil {
+		t.Fatal(err)
+	}
 	return ca
 }
 

@@ -68,6 +68,7 @@ func New(t testing.TB) *Platform {
 		w.Write(issuers)
 	})
 	mux.HandleFunc("GET "+api.PathCRL, func(w http.ResponseWriter, _ *http.Request) { w.Write(p.CA.CRL()) })
+	mux.HandleFunc("GET "+api.PathRootCRL, func(w http.ResponseWriter, _ *http.Request) { w.Write(p.CA.RootCRL) })
 	mux.HandleFunc("POST "+api.PathCredentials+"/{id}/secret", p.serveSecret)
 	p.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()

@@ -36,6 +36,7 @@ import (
 const (
 	rootKeyFile     = "root.key"
 	rootFile        = "root.crt"
+	rootCRLFile     = "root.crl"
 	issuingKeyFile  = "issuing.key"
 	issuingFile     = "issuing.crt"
 	certificateType = "CERTIFICATE"
@@ -44,6 +45,7 @@ const (
 // CA signs. It is safe for concurrent use.
 type CA struct {
 	root, issuer *x509.Certificate
+	rootCRL      []byte
 	signer       crypto.Signer
 	linter       *linter
 	now          func() time.Time
@@ -69,6 +71,9 @@ func open(dir string) (*CA, error) {
 	}
 	if err := c.issuer.CheckSignatureFrom(c.root); err != nil {
 		return nil, fmt.Errorf("%s is not signed by %s: %w", issuingFile, rootFile, err)
+	}
+	if c.rootCRL, err = readRootCRL(dir, c.root, c.issuer); err != nil {
+		return nil, err
 	}
 	key, err := keyfile.Read(filepath.Join(dir, issuingKeyFile))
 	if err != nil {

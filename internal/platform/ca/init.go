@@ -76,7 +76,10 @@ func initialize(dir string) error {
 	if err := keyfile.Write(filepath.Join(dir, rootFile), encode(signedRoot.Raw)); err != nil {
 		return err
 	}
-	return keyfile.Write(filepath.Join(dir, issuingFile), encode(signedIssuing.Raw))
+	if err := keyfile.Write(filepath.Join(dir, issuingFile), encode(signedIssuing.Raw)); err != nil {
+		return err
+	}
+	return writeRootCRL(dir, signedRoot, signedIssuing, rootKey)
 }
 
 // createKey makes a P-256 key and writes it to a new private file.

@@ -39,6 +39,7 @@ func goodRequests(t testing.TB) map[string]request {
 		"get-trust-anchors": {"GET", api.PathTrustAnchors, "", 200, nil},
 		"get-issuers":       {"GET", api.PathIssuers, "", 200, nil},
 		"get-crl":           {"GET", api.PathCRL, "", 200, nil},
+		"get-root-crl":      {"GET", api.PathRootCRL, "", 200, nil},
 		"get-health":        {"GET", api.PathHealth, "", 200, nil},
 		"get-openapi":       {"GET", api.PathOpenAPI, "", 200, nil},
 

@@ -175,6 +175,7 @@ func (f fakeCredentials) Secret(_ context.Context, id string) ([]byte, error) {
 
 type fakeAuthority struct{ *fake }
 
+func (fakeAuthority) RootCRL() []byte { return []byte("the root's CRL") }
 func (fakeAuthority) Anchors() []byte { return []byte("anchors in PEM") }
 func (fakeAuthority) Issuers() []byte { return []byte("issuers in PEM") }
 func (f fakeAuthority) IssueServer([]string, crypto.PublicKey) ([]byte, error) {

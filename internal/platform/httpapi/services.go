@@ -63,6 +63,7 @@ type Credentials interface {
 type Authority interface {
 	Anchors() []byte // PEM
 	Issuers() []byte // PEM
+	RootCRL() []byte // DER; nil: there is none
 	// IssueServer signs the certificate of a server and returns its DER. An error that
 	// wraps ca.ErrLint is about what was asked for.
 	IssueServer(names []string, key crypto.PublicKey) ([]byte, error)

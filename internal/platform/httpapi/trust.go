@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/refuse"
 )
 
 // The media types of what is not JSON.
@@ -43,6 +44,18 @@ func (s *Server) addTrust() {
 	}, public, func(ctx context.Context, _ *nothing) (*raw, error) {
 		list, err := s.services.CRL.Current(ctx)
 		return &raw{crlType, list}, err
+	})
+	add(s, huma.Operation{
+		OperationID: "get-root-crl", Method: http.MethodGet, Path: api.PathRootCRL, Tags: []string{tagTrust},
+		Summary:     "Get the root's revocation list",
+		Description: "Returns the root's certificate revocation list, on which a revoked issuing CA would stand. Servers that check every certificate of a chain want it beside the issuing CA's. It needs no token.",
+		Responses:   answersWith(crlType, "A CRL in DER (RFC 5280)"),
+	}, public, func(context.Context, *nothing) (*raw, error) {
+		list := s.services.Authority.RootCRL()
+		if list == nil {
+			return nil, refuse.Conflict("the root has signed no revocation list, and its key is not here to sign one")
+		}
+		return &raw{crlType, list}, nil
 	})
 	add(s, huma.Operation{
 		OperationID: "request-server-certificate", Method: http.MethodPost, Path: api.PathServers, Tags: []string{tagTrust},
