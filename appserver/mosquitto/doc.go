@@ -32,8 +32,18 @@
 // ask plugins about a client that a certificate has authenticated; and it wants every SIM
 // entered, and rewrites its whole file for each change.
 //
+// # Pre-shared keys
+//
+// A Mosquitto listener takes certificates or PSKs, so PSKs have one of their own, and psk.txt
+// holds the keys of those that are accepted: in the clear, for that is how Mosquitto wants them, with mode
+// 0600, and never longer than the credential is accepted. User name and client identifier of a
+// device are then the identity of its PSK, which changes with each rotation; it begins with the ICCID
+// and a dot. A PSK that is revoked leaves the file, its identity gets a rule that denies it
+// every topic, and its session is taken over. A TLS ticket is no way in: the broker wants
+// an identity in each handshake.
+//
 // # Limits
 //
-// A device has one session. A superseded certificate is accepted as long as its SIM has
+// A device has one session with each credential. A superseded certificate is accepted as long as its SIM has
 // another one that is. A suspended SIM may connect, but not say or hear anything.
 package mosquitto

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -17,7 +18,7 @@ import (
 
 func newAppServer() *cobra.Command {
 	c := &cobra.Command{Use: "appserver", Short: "Keep an application server that is not written in Go in step with the platform"}
-	c.AddCommand(newAppServerServe(), newMosquittoConfig())
+	c.AddCommand(newAppServerServe(), newSealingKey(), newMosquittoConfig())
 	return c
 }
 
@@ -43,8 +44,8 @@ func newAppServerServe() *cobra.Command {
 		Short: "Follow the platform and keep servers beside this one current",
 		Long: `Follows the platform's feed into a replica in --data, for one or more of these:
 
-Beside a Mosquitto 2.0 broker (--mosquitto, --mosquitto-pid) it writes CA, CRL and access
-rules where the broker reads them, makes it reload, and ends the sessions of SIMs that
+Beside a Mosquitto 2.0 broker (--mosquitto, --mosquitto-pid) it writes CA, CRL, access
+rules and with --mosquitto-psk pre-shared keys where the broker reads them, makes it reload, and ends the sessions of SIMs that
 are not accepted any more. Start it before the broker, which wants to find the files;
 "simroot appserver mosquitto-config" writes the broker's configuration.
 
@@ -52,7 +53,8 @@ It runs until it is told to stop. Needs a token with the role appserver.`,
 		Args: cobra.NoArgs,
 	}
 	n := addAdministration(c)
-	data := c.Flags().String("data", "", "folder for the replica")
+	o := &replicaOptions{}
+	o.addFlags(c)
 	adapters := []adapter{addMosquitto(c)}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var chosen []adapter
@@ -65,20 +67,47 @@ It runs until it is told to stop. Needs a token with the role appserver.`,
 				chosen = append(chosen, a)
 			}
 		}
-		if *data == "" || len(chosen) == 0 {
+		if o.data == "" || len(chosen) == 0 {
 			return wrongUsage("want --data DIR and what to serve: --mosquitto DIR with --mosquitto-pid FILE")
 		}
 		return n.with(func(client *api.Client) error {
-			return serveBeside(c, client, n.url, *data, chosen)
+			return serveBeside(c, client, n.url, o, chosen)
 		})
 	}
 	return c
 }
 
+// replicaOptions are the flags of the replica.
+type replicaOptions struct {
+	data, sealingKey   string
+	maxStale, cutStale time.Duration
+}
+
+func (o *replicaOptions) addFlags(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&o.data, "data", "", "folder for the replica")
+	flags.StringVar(&o.sealingKey, "sealing-key", "", `file with the key that PSKs are sealed to (see "simroot appserver sealing-key")`)
+	flags.DurationVar(&o.maxStale, "max-stale", 0, "let nobody new in when the platform was out of reach for so long (default: serve on)")
+	flags.DurationVar(&o.cutStale, "cut-stale", 0, "and end connections after so long (default: never)")
+}
+
+func (o *replicaOptions) open(ctx context.Context, client *api.Client, log *slog.Logger) (*appserver.Middleware, error) {
+	options := appserver.Options{Platform: client, Dir: o.data, MaxStale: o.maxStale, CutStale: o.cutStale, Logger: log}
+	if o.sealingKey != "" {
+		key, err := readSealingKey(o.sealingKey)
+		if err != nil {
+			return nil, err
+		}
+		defer clear(key)
+		options.SealingKey = key
+	}
+	return appserver.Open(ctx, options)
+}
+
 // serveBeside runs adapters over one replica until it is told to stop, or one of them fails.
-func serveBeside(c *cobra.Command, client *api.Client, url, data string, adapters []adapter) (err error) {
+func serveBeside(c *cobra.Command, client *api.Client, url string, o *replicaOptions, adapters []adapter) (err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	m, err := appserver.Open(c.Context(), appserver.Options{Platform: client, Dir: data, Logger: log})
+	m, err := o.open(c.Context(), client, log)
 	if err != nil {
 		return err
 	}
@@ -94,6 +123,9 @@ func serveBeside(c *cobra.Command, client *api.Client, url, data string, adapter
 		told, runs = append(told, ready), append(runs, run)
 	}
 	if _, err := fmt.Fprintf(c.OutOrStdout(), "Following %s; %s\n", url, strings.Join(told, "; ")); err != nil {
+		return err
+	}
+	if err := notify("READY=1"); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(c.Context())
