@@ -19,17 +19,29 @@ func newPlatformServe() *cobra.Command {
 		Short: "Run the security services platform",
 		Long: `Runs the platform on the data in DIR. A DIR that is new is initialised first: the
 CA, the keys and the database are made, and the first admin token is printed, this
-once. Clients need the trust anchor, DIR/ca.pem.`,
+once. Clients need the trust anchor, DIR/ca.pem.
+
+With --store the rows are in a PostgreSQL database (15 or later), and several nodes may
+serve them: initialise one, give each a copy of DIR, and start them all with --store and
+--node.`,
+		Example: `  simroot platform serve --data /var/lib/simroot
+  simroot platform serve --data /var/lib/simroot --store file:/etc/simroot/store --node 10.0.0.1:8444`,
 		Args: cobra.NoArgs,
 	}
-	data := c.Flags().String("data", "", "folder for keys and database")
+	data := c.Flags().String("data", "", "folder for keys and, without --store, the database")
+	rows := addStore(c)
+	node := c.Flags().String("node", "", "HOST:PORT at which other nodes on the same PostgreSQL database reach this one; port 0 picks a free one")
 	listen := c.Flags().String("listen", "127.0.0.1:8443", "address to listen on; port 0 picks a free one")
 	names := c.Flags().StringSlice("name", nil, "further DNS names and IP addresses for the platform's own certificate")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *data == "" {
 			return wrongUsage("which data? Give --data DIR")
 		}
-		options := platform.Options{Names: *names, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		connection, err := rows()
+		if err != nil {
+			return err
+		}
+		options := platform.Options{Names: *names, Store: connection, NodeAddress: *node, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 		if !platform.Initialized(*data) {
 			token, err := platform.Init(*data, options)
 			if err != nil {
@@ -56,15 +68,20 @@ func newAdminToken() *cobra.Command {
 		Use:   "admin-token --data DIR",
 		Short: "Make another admin token with the platform's folder in hand",
 		Long: `Makes an admin token when all others have expired or are lost. It needs the
-platform's folder, and the platform must not be running.`,
+platform's folder. On SQLite the platform must not be running.`,
 		Args: cobra.NoArgs,
 	}
 	data := c.Flags().String("data", "", "the platform's folder")
+	rows := addStore(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *data == "" {
 			return wrongUsage("which data? Give --data DIR")
 		}
-		token, err := platform.NewAdminToken(*data, platform.Options{})
+		connection, err := rows()
+		if err != nil {
+			return err
+		}
+		token, err := platform.NewAdminToken(*data, platform.Options{Store: connection})
 		if err != nil {
 			return err
 		}

@@ -27,6 +27,7 @@ func (f folder) transportKey() string { return f.path("keys", "transport.key") }
 func (f folder) serverKey() string    { return f.path("keys", "server.key") }
 func (f folder) serverChain() string  { return f.path("server.pem") }
 func (f folder) database() string     { return f.path("platform.db") }
+func (f folder) id() string           { return f.path("platform.id") }
 
 // Initialized tells whether dir holds a complete platform. The trust anchor is what
 // [Init] writes last.

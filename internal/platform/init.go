@@ -13,7 +13,6 @@ import (
 	"github.com/simroot/simroot/internal/platform/envelope"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/store"
-	"github.com/simroot/simroot/internal/platform/store/sqlite"
 	"github.com/simroot/simroot/internal/platform/token"
 )
 
@@ -89,7 +88,7 @@ func initialize(dir folder, o Options) (secret string, err error) {
 	if _, err := openServerCertificate(dir, authority, o); err != nil {
 		return "", err
 	}
-	rows, err := sqlite.Open(context.Background(), dir.database())
+	rows, err := createStore(context.Background(), dir, o)
 	if err != nil {
 		return "", err
 	}

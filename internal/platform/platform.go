@@ -8,6 +8,10 @@
 //	ca/           the keys and certificates of the CA
 //	keys/         the key-encryption key, the transport key, the key of the server
 //	platform.db   the database (SQLite)
+//	platform.id   in its place, which platform's rows are in the PostgreSQL database that
+//	              [Options] name
+//
+// A platform on PostgreSQL may be served by several processes, each with a copy of the directory.
 package platform
 
 import (
@@ -27,10 +31,10 @@ import (
 	"github.com/simroot/simroot/internal/platform/envelope"
 	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/httpapi"
+	"github.com/simroot/simroot/internal/platform/node"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/relay"
 	"github.com/simroot/simroot/internal/platform/store"
-	"github.com/simroot/simroot/internal/platform/store/sqlite"
 	"github.com/simroot/simroot/internal/platform/token"
 )
 
@@ -41,6 +45,12 @@ type Options struct {
 	Names []string
 	// Clock tells the time; nil means time.Now.
 	Clock func() time.Time
+	// Store is the connection string of a PostgreSQL database; "" means SQLite in the
+	// directory. It may hold a password, and is in no log and no error.
+	Store string
+	// NodeAddress is where other nodes on the same PostgreSQL database reach this one,
+	// HOST:PORT, port 0 for any. "" means that there are no others.
+	NodeAddress string
 	// Log receives the request log and what goes wrong inside; nil means nowhere.
 	Log *slog.Logger
 }
@@ -62,6 +72,7 @@ type Platform struct {
 	life        *credential.Life
 	server      *httpapi.Server
 	certificate *serverCertificate
+	node        *node.Node // nil: there are no others
 	close       func() error
 }
 
@@ -99,7 +110,7 @@ func open(dir folder, o Options) (*Platform, error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	rows, err := sqlite.Open(ctx, dir.database())
+	rows, err := openStore(ctx, dir, o)
 	if err != nil {
 		return nil, err
 	}
@@ -121,14 +132,26 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, secrets *enve
 	if err != nil {
 		return err
 	}
+	relayOptions := relay.Options{Registry: sims, Root: authority.Root(), Clock: clock}
+	if p.options.NodeAddress != "" {
+		if p.node, err = node.New(node.Options{Store: p.store, Clock: clock, Log: p.options.Log}); err != nil {
+			return err
+		}
+		relayOptions.Node = p.node.ID()
+	}
 	p.life = credential.New(p.store, secrets, authority, clock)
+	relayOptions.Life = p.life
+	var sessions node.Sessions = relay.New(relayOptions)
+	if p.node != nil {
+		sessions = p.node.Relay(sessions)
+	}
 	p.server, err = httpapi.New(httpapi.Services{
 		Registry:    sims,
 		Credentials: p.life,
 		Authority:   authority,
 		CRL:         crl.New(p.store, authority, clock),
 		Feed:        changes,
-		Relay:       relay.New(relay.Options{Registry: sims, Life: p.life, Root: authority.Root(), Clock: clock}),
+		Relay:       sessions,
 		Tokens:      token.New(p.store, clock),
 		Audit:       audit.New(p.store, clock),
 		Health:      p.health,
@@ -149,9 +172,21 @@ func (p *Platform) health(ctx context.Context) error {
 func (p *Platform) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var jobs sync.WaitGroup
-	jobs.Go(func() { p.work(ctx) })
 	defer jobs.Wait()
 	defer cancel()
+	if p.node != nil {
+		other, err := net.Listen("tcp", p.options.NodeAddress)
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		jobs.Go(func() {
+			if err := p.node.Serve(ctx, other); err != nil && ctx.Err() == nil {
+				p.options.Log.ErrorContext(ctx, "this node serves no more", "error", err)
+				cancel()
+			}
+		})
+	}
+	jobs.Go(func() { p.work(ctx) })
 	return p.server.Serve(ctx, l, &tls.Config{GetCertificate: p.certificate.get})
 }
 

@@ -30,6 +30,12 @@ func Main(m *testing.M, commands ...string) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	if shared.cluster != nil {
+		if err := shared.cluster.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "realparts:", err)
+			code = max(code, 1)
+		}
+	}
 	os.RemoveAll(os.Getenv(binariesVar))
 	os.Exit(code)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -22,6 +23,24 @@ type Cluster struct {
 	dir, bin  string
 	as        *syscall.Credential // nil: who runs the tests
 	databases atomic.Int64
+}
+
+// shared is the cluster of tests that run under [Main].
+var shared struct {
+	once    sync.Once
+	cluster *Cluster
+	err     error
+}
+
+// SharedCluster is a cluster that all tests of a binary use, each with a database of its own. It
+// needs [Main], which ends it.
+func SharedCluster(t testing.TB) *Cluster {
+	t.Helper()
+	shared.once.Do(func() { shared.cluster, shared.err = StartCluster() })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.cluster
 }
 
 // StartCluster makes a cluster and starts its server; commits are synced. [Cluster.Stop]

@@ -59,8 +59,14 @@ func New(ctx context.Context, s store.Store) (*Feed, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		var id [16]byte
 		rand.Read(id[:]) // never fails (crypto/rand)
-		f.id = hex.EncodeToString(id[:])
-		err = s.Update(ctx, func(tx store.Tx) error { return tx.SetSetting(idSetting, f.id) })
+		err = s.Update(ctx, func(tx store.Tx) (err error) {
+			// Another node may have been first.
+			if f.id, err = tx.Setting(idSetting); errors.Is(err, store.ErrNotFound) {
+				f.id = hex.EncodeToString(id[:])
+				err = tx.SetSetting(idSetting, f.id)
+			}
+			return err
+		})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("feed: %w", err)

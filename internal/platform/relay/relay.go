@@ -7,7 +7,7 @@
 // coroutine, which runs only while a request is being served and sleeps, holding nothing
 // but memory, while the card works.
 //
-// Sessions live in one process. One that is lost, to a restart or a time-out, costs
+// Sessions live in one process; package node lets agents reach them through others. One that is lost, to a restart or a time-out, costs
 // nothing: the agent starts again, and the walk reads back what the SIM holds.
 package relay
 
@@ -47,6 +47,8 @@ type Options struct {
 	Root *x509.Certificate
 	// Clock tells the time; nil means time.Now.
 	Clock func() time.Time
+	// Node, if it is set, begins the names of the sessions, before a "-".
+	Node string
 }
 
 // Relay holds the sessions. It is safe for concurrent use.
@@ -95,6 +97,9 @@ func (r *Relay) Open(ctx context.Context, request api.RelayOpen) (api.RelayStep,
 		return api.RelayStep{}, err
 	}
 	s := newSession(sim.ICCID, r.o.Clock())
+	if r.o.Node != "" {
+		s.id = r.o.Node + "-" + s.id
+	}
 	s.start(&walk{
 		registry: r.o.Registry, life: r.o.Life, root: r.o.Root, now: r.o.Clock,
 		session: s.id, iccid: iccid, fleet: fleet, keys: keys, applet: request.Applet, canTry: request.Trial,

@@ -38,7 +38,9 @@ type Store interface {
 	// one after the other; several may share one commit, so fn must be short and
 	// must not call the store.
 	//
-	// An end of ctx counts until fn begins; from then on Update waits for the outcome.
+	// An end of ctx counts until fn begins; from then on Update waits for the outcome. A change
+	// that finds its row missing, or its place taken, may say so only when a later
+	// statement is carried out or fn has returned: in any case the update then fails.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	// Head is the sequence number of the last event, and a channel that is closed when
@@ -59,6 +61,7 @@ type Tx interface {
 	Tokens
 	History
 	Revocations
+	Nodes
 
 	// Setting returns a named value of the installation, or ErrNotFound.
 	Setting(name string) (string, error)
@@ -199,4 +202,25 @@ type Revocations interface {
 	// PublishCRL puts a CRL in the place of the one before it. Its number must be the
 	// next one; otherwise ErrExists.
 	PublishCRL(CRL) error
+}
+
+// Node is a process that serves the platform, on a database that several may share.
+type Node struct {
+	ID          string
+	Address     string // where other nodes reach it: HOST:PORT
+	Fingerprint []byte // SHA-256 of its TLS certificate
+	Seen        time.Time
+}
+
+// Nodes are the rows of nodes, by ID.
+type Nodes interface {
+	// PutNode makes the row of a node, or replaces it.
+	PutNode(Node) error
+	Node(id string) (Node, error)
+	// HasNode tells whether there is a node with a certificate.
+	HasNode(fingerprint []byte) (bool, error)
+	// DeleteNode deletes the row if there is one.
+	DeleteNode(id string) error
+	// DeleteNodes deletes those that were last seen before a time.
+	DeleteNodes(before time.Time) error
 }

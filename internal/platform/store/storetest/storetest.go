@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"a CRL has the next number or is refused":                            crlNumbers,
 		"the CRL lists the revoked and holds those of suspended SIMs":        crlContent,
 		"expiring credentials are found when their time has come":            expiring,
+		"nodes are known until they have not been seen for a while":          nodesAreForgotten,
 		"a SIM was revoked if a credential in use was, not a superseded one": wasRevoked,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -477,5 +478,26 @@ func wasRevoked(t *testing.T, s store.Store) {
 			same(t, "revoked from "+string(from), was, from != api.Superseded)
 			return err
 		})
+	}
+}
+
+func nodesAreForgotten(t *testing.T, s store.Store) {
+	here := store.Node{ID: "a", Address: "127.0.0.1:1", Fingerprint: []byte{1}, Seen: day}
+	gone := store.Node{ID: "b", Address: "127.0.0.1:2", Fingerprint: []byte{2}, Seen: day.Add(-time.Hour)}
+	update(t, s, func(tx store.Tx) error { return errors.Join(tx.PutNode(gone), tx.PutNode(here)) })
+	here.Seen, here.Address = day.Add(time.Minute), "127.0.0.1:3"
+	update(t, s, func(tx store.Tx) error { return errors.Join(tx.PutNode(here), tx.DeleteNodes(day)) })
+	view(t, s, func(tx store.Tx) error {
+		got, err := tx.Node("a")
+		known, err2 := tx.HasNode([]byte{1})
+		forgotten, err3 := tx.HasNode([]byte{2})
+		same(t, "node", got, here)
+		same(t, "known", known, true)
+		same(t, "forgotten", forgotten, false)
+		return errors.Join(err, err2, err3)
+	})
+	update(t, s, func(tx store.Tx) error { return errors.Join(tx.DeleteNode("a"), tx.DeleteNode("a")) })
+	if err := s.View(t.Context(), func(tx store.Tx) error { _, err := tx.Node("a"); return err }); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a node that has left: %v", err)
 	}
 }
