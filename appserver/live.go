@@ -26,6 +26,9 @@ type Conn struct {
 // Identity is who speaks.
 func (c *Conn) Identity() Identity { return c.who.identity() }
 
+// Fingerprint is that of the credential that the peer has shown.
+func (c *Conn) Fingerprint() Fingerprint { return c.print }
+
 // NetConn is the connection of the TLS or DTLS library that this one lies over, such as a
 // [crypto/tls.Conn] or a psktls.Conn.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
@@ -107,6 +110,9 @@ type underlay struct {
 	net.Conn
 	above *Conn
 }
+
+// NetConn is what was accepted.
+func (u *underlay) NetConn() net.Conn { return u.Conn }
 
 // Read reads for TLS.
 func (u *underlay) Read(b []byte) (int, error) {

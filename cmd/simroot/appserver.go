@@ -35,6 +35,7 @@ type adapter interface {
 type beside struct {
 	platform   *api.Client
 	middleware *appserver.Middleware
+	sealed     bool // there is a key to open pre-shared keys with
 	log        *slog.Logger
 }
 
@@ -49,13 +50,23 @@ rules and with --mosquitto-psk pre-shared keys where the broker reads them, make
 are not accepted any more. Start it before the broker, which wants to find the files;
 "simroot appserver mosquitto-config" writes the broker's configuration.
 
+In front of a server that knows nothing of SIMs (--terminate) it ends TLS and DTLS, and
+forwards in plain. KIND is tls, tls-psk, dtls or dtls-psk. TELL is how that server learns
+who speaks: proxy, the PROXY protocol version 2, with the SIM's ICCID in value 0xE0; http,
+the header Simroot-ICCID in every request; without it, it does not. The server must be
+out of reach for others.
+
 It runs until it is told to stop. Needs a token with the role appserver.`,
+		Example: `  simroot appserver serve --platform https://platform.example --token-file token --data /var/lib/simroot \
+    --sealing-key sealing.key --terminate dtls-psk:0.0.0.0:5684=127.0.0.1:5683
+  simroot appserver serve --platform https://platform.example --token-file token --data /var/lib/simroot \
+    --cert server.crt --key server.key --terminate tls+proxy:0.0.0.0:8883=127.0.0.1:1883 --terminate tls+http:0.0.0.0:443=127.0.0.1:8080`,
 		Args: cobra.NoArgs,
 	}
 	n := addAdministration(c)
 	o := &replicaOptions{}
 	o.addFlags(c)
-	adapters := []adapter{addMosquitto(c)}
+	adapters := []adapter{addMosquitto(c), addTerminator(c)}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var chosen []adapter
 		for _, a := range adapters {
@@ -68,7 +79,7 @@ It runs until it is told to stop. Needs a token with the role appserver.`,
 			}
 		}
 		if o.data == "" || len(chosen) == 0 {
-			return wrongUsage("want --data DIR and what to serve: --mosquitto DIR with --mosquitto-pid FILE")
+			return wrongUsage("want --data DIR and what to serve: --mosquitto DIR with --mosquitto-pid FILE, or --terminate KIND:LISTEN=BACKEND")
 		}
 		return n.with(func(client *api.Client) error {
 			return serveBeside(c, client, n.url, o, chosen)
@@ -112,7 +123,7 @@ func serveBeside(c *cobra.Command, client *api.Client, url string, o *replicaOpt
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	b := &beside{platform: client, middleware: m, log: log}
+	b := &beside{platform: client, middleware: m, sealed: o.sealingKey != "", log: log}
 	var told []string
 	var runs []func(context.Context) error
 	for _, a := range adapters {
