@@ -23,7 +23,8 @@ type BatchSIM struct {
 	Domain []byte `json:"domain"`
 	// Sealed holds ENC, MAC and DEK (AES-128, 48 bytes in all), sealed to the transport
 	// key with [BatchInfo] as info.
-	Sealed []byte `json:"sealed"`
+	Sealed     []byte     `json:"sealed"`
+	Attributes Attributes `json:"attributes,omitempty"`
 }
 
 // BatchTrailer is the last line of a batch file; without it the file is cut short.

@@ -35,6 +35,8 @@ type PlainSIM struct {
 	Domain     []byte // AID of the security domain
 
 	ENC, MAC, DEK []byte // AES-128
+
+	Attributes Attributes
 }
 
 // String names the SIM and reveals no key.
@@ -47,7 +49,7 @@ func (s PlainSIM) GoString() string { return s.String() }
 
 // Seal encrypts the keys to a platform's transport key.
 func (s PlainSIM) Seal(transportKey []byte) (BatchSIM, error) {
-	b := BatchSIM{ICCID: s.ICCID, KeyVersion: s.KeyVersion, Domain: s.Domain}
+	b := BatchSIM{ICCID: s.ICCID, KeyVersion: s.KeyVersion, Domain: s.Domain, Attributes: s.Attributes}
 	if len(s.ENC) != simKeySize || len(s.MAC) != simKeySize || len(s.DEK) != simKeySize {
 		return b, fmt.Errorf("SIM %s: its keys have %d, %d and %d bytes: want three of %d", s.ICCID, len(s.ENC), len(s.MAC), len(s.DEK), simKeySize)
 	}
@@ -71,7 +73,7 @@ func (s BatchSIM) Open(private []byte) (PlainSIM, error) {
 	}
 	return PlainSIM{
 		ICCID: s.ICCID, KeyVersion: s.KeyVersion, Domain: s.Domain,
-		ENC: keys[:16:16], MAC: keys[16:32:32], DEK: keys[32:48:48],
+		ENC: keys[:16:16], MAC: keys[16:32:32], DEK: keys[32:48:48], Attributes: s.Attributes,
 	}, nil
 }
 
@@ -88,6 +90,9 @@ func (s BatchSIM) Check() error {
 	}
 	if n := len(s.Sealed); n == 0 || n > maxSealed {
 		return fmt.Errorf("SIM %s: %d bytes of sealed keys: want 1 to %d", s.ICCID, n, maxSealed)
+	}
+	if err := s.Attributes.Check(); err != nil {
+		return fmt.Errorf("SIM %s: %w", s.ICCID, err)
 	}
 	return nil
 }

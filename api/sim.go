@@ -22,7 +22,8 @@ type SIM struct {
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
 	// LastSeen is when it last proved itself; zero if never.
-	LastSeen time.Time `json:"last_seen,omitzero"`
+	LastSeen   time.Time  `json:"last_seen,omitzero"`
+	Attributes Attributes `json:"attributes,omitempty"`
 }
 
 // CredentialState is where a credential is in its life:

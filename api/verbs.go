@@ -82,6 +82,11 @@ func (c *Client) SIMs(ctx context.Context, f SIMFilter) iter.Seq2[SIM, error] {
 	return list[SIM](ctx, c, PathSIMs, url.Values{"fleet": {f.Fleet}, "state": {string(f.State)}})
 }
 
+// SetSIMAttributes changes a SIM's attributes: all that is asked, or nothing.
+func (c *Client) SetSIMAttributes(ctx context.Context, iccid string, change AttributeChange) (SIM, error) {
+	return post[SIM](ctx, c, item(PathSIMs, iccid, "attributes"), change)
+}
+
 // SuspendSIM stops a SIM's credentials being accepted until [Client.ResumeSIM].
 func (c *Client) SuspendSIM(ctx context.Context, iccid string, change Change) (SIM, error) {
 	return post[SIM](ctx, c, item(PathSIMs, iccid, "suspend"), change)

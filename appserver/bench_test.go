@@ -93,12 +93,17 @@ func BenchmarkMemory(b *testing.B) {
 	for _, kind := range []api.CredentialType{api.CertificateType, api.PSKType} {
 		b.Run(string(kind), func(b *testing.B) {
 			const count = 1_000_000
+			tenants := make([]Attributes, 100)
+			for i := range tenants {
+				tenants[i] = packAttributes(api.Attributes{"tenant": fmt.Sprint(i), "revision": "2"})
+			}
 			for b.Loop() {
 				before := heap()
 				r := newReplica()
 				e := entry{Fleet: "meters", Type: kind, State: string(api.Active), NotAfter: time.Unix(1_900_000_000, 0)}
 				for i := range count {
 					e.ICCID, e.ID, e.Confirmation = platformtest.ICCID(i), "", nil
+					e.Attributes = tenants[i%len(tenants)]
 					r.apply(&e)
 					print := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
 					e.ID = fmt.Sprintf("%032x", print[:16])

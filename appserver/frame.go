@@ -19,6 +19,7 @@ type entry struct {
 	ICCID        string
 	Fleet        string
 	State        string
+	Attributes   Attributes // of a SIM
 	ID           string
 	Type         api.CredentialType
 	Fingerprint  []byte
@@ -29,7 +30,7 @@ type entry struct {
 
 func newEntry(e *api.Event) *entry {
 	if s := e.SIM; s != nil {
-		return &entry{Seq: e.Seq, Mark: e.Mark, ICCID: s.ICCID, Fleet: s.Fleet, State: string(s.State)}
+		return &entry{Seq: e.Seq, Mark: e.Mark, ICCID: s.ICCID, Fleet: s.Fleet, State: string(s.State), Attributes: packAttributes(s.Attributes)}
 	}
 	c := e.Credential
 	return &entry{
@@ -104,7 +105,7 @@ func appendEntry(to []byte, e *entry) []byte {
 	to = appendText(to, e.State)
 	to = appendText(to, e.ID)
 	if e.ID == "" {
-		return to
+		return appendText(to, e.Attributes.packed)
 	}
 	to = appendText(to, e.Type)
 	to = appendText(to, e.Fingerprint)
@@ -150,7 +151,9 @@ func (c *content) text() string { return string(c.bytes()) }
 // entry reads what appendEntry wrote. Byte strings are good for as long as the frame is.
 func (c *content) entry() (*entry, error) {
 	e := &entry{Seq: c.number(), Mark: c.text(), ICCID: c.text(), Fleet: c.text(), State: c.text(), ID: c.text()}
-	if e.ID != "" {
+	if e.ID == "" {
+		e.Attributes.packed = c.text()
+	} else {
 		e.Type, e.Fingerprint, e.Identity = api.CredentialType(c.text()), c.bytes(), c.text()
 		if challenge, proof := c.bytes(), c.bytes(); len(challenge) > 0 {
 			e.Confirmation = &api.Confirmation{Challenge: challenge, Proof: proof}

@@ -16,6 +16,7 @@ type Identity struct {
 	Credential string             // the ID of the credential it has shown
 	Type       api.CredentialType // a certificate or a PSK
 	NotAfter   time.Time          // the end of that credential
+	Attributes Attributes         // what the operator has noted of the SIM, as of this look at it
 }
 
 // The reasons why a credential is refused. Test for them with [errors.Is].

@@ -51,8 +51,8 @@ type logFile interface {
 }
 
 const (
-	stateFormat = "simroot-replica-state-2"
-	logFormat   = "simroot-replica-log-2"
+	stateFormat = "simroot-replica-state-3"
+	logFormat   = "simroot-replica-log-3"
 	stateName   = "state-"
 	logName     = "log-"
 	unfinished  = ".new"

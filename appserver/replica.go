@@ -51,8 +51,9 @@ type replica struct {
 
 	byICCID, byID, byPrint index
 
-	fleets  []string // each name once
-	fleetNo map[string]uint32
+	attributes attributeSets
+	fleets     []string // each name once
+	fleetNo    map[string]uint32
 	// texts are the IDs and the PSK identities that do not fit the form in which a
 	// credential holds them, by its number.
 	ids, identities map[uint32]string
@@ -65,6 +66,8 @@ type sim struct {
 	known bool   // false: only its credentials were heard of
 	fleet uint32 // in fleets
 	first uint32 // the number of one of its credentials plus one
+
+	attributes uint32 // in attributes
 }
 
 // credential is a certificate or a PSK: 80 bytes.
@@ -100,7 +103,7 @@ const (
 func newReplica() *replica {
 	return &replica{
 		byICCID: newIndex(), byID: newIndex(), byPrint: newIndex(),
-		fleetNo: make(map[string]uint32), ids: make(map[uint32]string), identities: make(map[uint32]string),
+		fleetNo: make(map[string]uint32), attributes: attributeSets{number: make(map[Attributes]uint32)}, ids: make(map[uint32]string), identities: make(map[uint32]string),
 	}
 }
 
@@ -109,7 +112,7 @@ func (r *replica) freeze() *replica {
 	return &replica{
 		FeedPosition: r.FeedPosition,
 		sims:         r.sims.freeze(), credentials: r.credentials.freeze(), proofs: r.proofs.freeze(),
-		fleets: slices.Clone(r.fleets), ids: maps.Clone(r.ids), identities: maps.Clone(r.identities),
+		fleets: slices.Clone(r.fleets), attributes: attributeSets{sets: slices.Clone(r.attributes.sets)}, ids: maps.Clone(r.ids), identities: maps.Clone(r.identities),
 	}
 }
 
@@ -118,6 +121,9 @@ func (r *replica) freeze() *replica {
 func (e *entry) check() error {
 	if _, ok := packICCID(e.ICCID); !ok {
 		return fmt.Errorf("%q is not an ICCID", e.ICCID)
+	}
+	if err := e.Attributes.check(); err != nil {
+		return fmt.Errorf("SIM %s: %w", e.ICCID, err)
 	}
 	return nil
 }
@@ -129,6 +135,10 @@ func (r *replica) apply(e *entry) uint32 {
 	if e.ID == "" {
 		s := r.sims.edit(n)
 		s.fleet, s.state, s.known = r.fleet(e.Fleet), stateOf(e.State), true
+		if r.attributes.at(s.attributes) != e.Attributes {
+			r.attributes.leave(s.attributes)
+			s.attributes = r.attributes.use(e.Attributes)
+		}
 		return n
 	}
 	i, ok := r.findID(e.ID)
@@ -342,7 +352,9 @@ func (r *replica) size() int { return r.sims.len() + r.credentials.len() }
 func (r *replica) entries(yield func(*entry) bool) {
 	for i := range r.sims.used {
 		s := r.sims.at(i)
-		if s.known && !yield(&entry{ICCID: unpackICCID(s.iccid), Fleet: r.fleets[s.fleet], State: stateNames[s.state]}) {
+		if s.known && !yield(&entry{
+			ICCID: unpackICCID(s.iccid), Fleet: r.fleets[s.fleet], State: stateNames[s.state], Attributes: r.attributes.at(s.attributes),
+		}) {
 			return
 		}
 	}
@@ -405,10 +417,16 @@ type holder struct {
 	fleet    string
 	kind     typeCode
 	notAfter int64
+
+	attributes Attributes
 }
 
 func (r *replica) holder(c *credential) holder {
-	h := holder{iccid: r.sims.at(c.sim).iccid, id: c.id, fleet: r.fleets[c.fleet], kind: c.kind, notAfter: c.notAfter}
+	s := r.sims.at(c.sim)
+	h := holder{
+		iccid: s.iccid, id: c.id, fleet: r.fleets[c.fleet], kind: c.kind, notAfter: c.notAfter,
+		attributes: r.attributes.at(s.attributes),
+	}
 	if c.longID {
 		i, _ := r.byID.find(c.id[:], func(i uint32) bool { return r.credentials.at(i) == c })
 		h.longID = r.ids[i]
@@ -421,7 +439,7 @@ func (h *holder) identity() Identity {
 	if h.kind == 0 {
 		return Identity{}
 	}
-	id := Identity{Fleet: h.fleet, Type: api.CredentialType(typeNames[h.kind]), NotAfter: timeOf(h.notAfter)}
+	id := Identity{Fleet: h.fleet, Type: api.CredentialType(typeNames[h.kind]), NotAfter: timeOf(h.notAfter), Attributes: h.attributes}
 	var text [20 + 32]byte
 	digits := appendICCID(text[:0], h.iccid)
 	if h.longID != "" {

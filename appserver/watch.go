@@ -4,7 +4,7 @@ import "sync"
 
 // Change tells what has changed, after it took effect.
 type Change struct {
-	// ICCID is the SIM whose state, or a credential of which, changed. Empty: everything
+	// ICCID is the SIM whose state or attributes, or a credential of which, changed. Empty: everything
 	// may have, since the state was fetched anew.
 	ICCID string
 	// Barred tells that the SIM has nothing now that is accepted; see [Middleware.Barred].

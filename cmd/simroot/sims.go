@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,8 +16,8 @@ import (
 )
 
 func newSIMs() *cobra.Command {
-	c := &cobra.Command{Use: "sims", Short: "SIMs: import, list, suspend, resume, revoke, terminate"}
-	c.AddCommand(newSIMsImport(), newSIMsList(), newSIMsShow(),
+	c := &cobra.Command{Use: "sims", Short: "SIMs: import, list, note attributes, suspend, resume, revoke, terminate"}
+	c.AddCommand(newSIMsImport(), newSIMsList(), newSIMsShow(), newSIMsSet(),
 		newSIMChange("suspend", "Accept none of the SIM's credentials until it is resumed", (*api.Client).SuspendSIM),
 		newSIMChange("resume", "End a suspension", (*api.Client).ResumeSIM),
 		newSIMChange("terminate", "Revoke the SIM's credentials and never accept it again", (*api.Client).TerminateSIM),
@@ -96,8 +99,53 @@ func newSIMsShow() *cobra.Command {
 }
 
 func printSIM(w io.Writer, s api.SIM) error {
-	_, err := fmt.Fprintf(w, "SIM        %s\nfleet      %s\nstate      %s\nlast seen  %s\n\n", s.ICCID, s.Fleet, s.State, day(s.LastSeen))
+	if _, err := fmt.Fprintf(w, "SIM        %s\nfleet      %s\nstate      %s\nlast seen  %s\n", s.ICCID, s.Fleet, s.State, day(s.LastSeen)); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Attributes)) {
+		if _, err := fmt.Fprintf(w, "attribute  %s=%s\n", key, s.Attributes[key]); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(w)
 	return err
+}
+
+func newSIMsSet() *cobra.Command {
+	c := &cobra.Command{
+		Use: "set ICCID [KEY=VALUE…] [--remove KEY]", Short: "Set and remove attributes of a SIM, of which application servers hear",
+		Example: "  simroot platform sims set 89882119900000000017 tenant=north site=4711 --remove spare",
+		Args:    cobra.MinimumNArgs(1),
+	}
+	n, asJSON := addAdministration(c), addJSON(c)
+	remove := c.Flags().StringArray("remove", nil, "an attribute to remove; may be given several times")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		change := api.AttributeChange{Set: api.Attributes{}, Remove: *remove}
+		for _, pair := range args[1:] {
+			key, value, ok := strings.Cut(pair, "=")
+			if !ok {
+				return wrongUsage("%q: want KEY=VALUE", pair)
+			}
+			if _, twice := change.Set[key]; twice {
+				return wrongUsage("attribute %s is given twice", key)
+			}
+			change.Set[key] = value
+		}
+		if len(change.Set) == 0 && len(change.Remove) == 0 {
+			return wrongUsage("what is to change? Give KEY=VALUE or --remove KEY")
+		}
+		return n.with(func(client *api.Client) error {
+			sim, err := client.SetSIMAttributes(c.Context(), args[0], change)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(c.OutOrStdout(), sim)
+			}
+			return printSIM(c.OutOrStdout(), sim)
+		})
+	}
+	return c
 }
 
 // addChange gives a command the flags that say why.

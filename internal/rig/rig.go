@@ -138,8 +138,8 @@ func (r *Rig) SIMs(ctx context.Context, fleet, profile string, iccids ...string)
 
 // Middleware starts an application server's middleware that follows the platform, with
 // its replica in dir, and waits until it has caught up. The caller closes it.
-func (r *Rig) Middleware(ctx context.Context, dir string) (*appserver.Middleware, error) {
-	m, err := r.OpenMiddleware(ctx, dir)
+func (r *Rig) Middleware(ctx context.Context, dir string, with ...func(*appserver.Options)) (*appserver.Middleware, error) {
+	m, err := r.OpenMiddleware(ctx, dir, with...)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (r *Rig) Middleware(ctx context.Context, dir string) (*appserver.Middleware
 }
 
 // OpenMiddleware is Middleware without the waiting.
-func (r *Rig) OpenMiddleware(ctx context.Context, dir string) (*appserver.Middleware, error) {
+func (r *Rig) OpenMiddleware(ctx context.Context, dir string, with ...func(*appserver.Options)) (*appserver.Middleware, error) {
 	private, public, err := api.GenerateSealKey()
 	if err != nil {
 		return nil, err
@@ -163,7 +163,11 @@ func (r *Rig) OpenMiddleware(ctx context.Context, dir string) (*appserver.Middle
 	if err != nil {
 		return nil, err
 	}
-	return appserver.Open(ctx, appserver.Options{Platform: client, Dir: dir, SealingKey: private, Logger: slog.New(slog.DiscardHandler)})
+	o := appserver.Options{Platform: client, Dir: dir, SealingKey: private, Logger: slog.New(slog.DiscardHandler)}
+	for _, set := range with {
+		set(&o)
+	}
+	return appserver.Open(ctx, o)
 }
 
 // ServerCertificate has the platform certify a fresh key for the given names.

@@ -429,3 +429,13 @@ func (p *Platform) SetSIM(iccid string, state api.SIMState) {
 		p.append(api.Event{SIM: p.sims[iccid]})
 	})
 }
+
+// SetAttributes gives a SIM attributes in place of those it has.
+func (p *Platform) SetAttributes(iccid string, a api.Attributes) {
+	p.configure(func() {
+		changed := *p.sims[iccid]
+		changed.Attributes = a
+		p.sims[iccid] = &changed
+		p.append(api.Event{SIM: &changed})
+	})
+}

@@ -128,6 +128,10 @@ func (f fakeRegistry) change(ctx context.Context, actor, iccid string, state api
 	return s, errors.Join(err, f.acted(actor))
 }
 
+func (f fakeRegistry) SetAttributes(ctx context.Context, actor, iccid string, _ api.AttributeChange) (api.SIM, error) {
+	return f.change(ctx, actor, iccid, api.Provisioned)
+}
+
 func (f fakeRegistry) Suspend(ctx context.Context, actor, iccid string, _ api.Change) (api.SIM, error) {
 	return f.change(ctx, actor, iccid, api.Suspended)
 }

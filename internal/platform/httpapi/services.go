@@ -44,6 +44,7 @@ type Registry interface {
 	Import(ctx context.Context, actor, fleet string, batch io.Reader) (api.ImportResult, error)
 	SIM(ctx context.Context, iccid string) (api.SIM, error)
 	SIMs(ctx context.Context, f registry.Filter, after string, limit int) (api.Page[api.SIM], error)
+	SetAttributes(ctx context.Context, actor, iccid string, c api.AttributeChange) (api.SIM, error)
 	Suspend(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
 	Resume(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
 	Terminate(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)

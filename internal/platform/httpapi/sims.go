@@ -20,6 +20,10 @@ type (
 		SIMPath
 		Body api.Change
 	}
+	simAttributes struct {
+		SIMPath
+		Body api.AttributeChange
+	}
 	simsInput struct {
 		Paging
 		Fleet string `query:"fleet" maxLength:"64" doc:"Only SIMs of this fleet."`
@@ -40,6 +44,16 @@ func (s *Server) addSIMs() {
 		Summary: "Get one SIM", Description: "Returns a SIM with its state.",
 	}, readers, func(ctx context.Context, in *simInput) (*with[api.SIM], error) {
 		return answer(s.services.Registry.SIM(ctx, in.ICCID))
+	})
+
+	add(s, huma.Operation{
+		OperationID: "set-sim-attributes", Method: http.MethodPost, Path: api.PathSIMs + "/{iccid}/attributes", Tags: []string{tagSIMs},
+		Summary: "Change a SIM's attributes",
+		Description: "Sets and removes attributes, all of it or nothing; those that are not named stay. A SIM has at most 16, with keys of 1 to 32 of a-z, 0-9, '_', '.', '-' " +
+			"and values of 1 to 64 bytes. Application servers hear of it at once. A repetition changes nothing.",
+		RequestBody: exampleBody(map[string]any{"set": map[string]any{"tenant": "north", "site": "4711"}, "remove": []string{"spare"}}),
+	}, writers, func(ctx context.Context, in *simAttributes) (*with[api.SIM], error) {
+		return answer(s.services.Registry.SetAttributes(ctx, actor(ctx), in.ICCID, in.Body))
 	})
 
 	type change func(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)

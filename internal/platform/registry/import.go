@@ -101,7 +101,7 @@ func (r *Registry) row(ctx context.Context, fleetName string, plain api.PlainSIM
 		}
 	}()
 	row = store.SIM{
-		SIM:        api.SIM{ICCID: plain.ICCID, Fleet: fleetName, State: api.Imported},
+		SIM:        api.SIM{ICCID: plain.ICCID, Fleet: fleetName, State: api.Imported, Attributes: plain.Attributes},
 		KeyVersion: plain.KeyVersion,
 		Domain:     plain.Domain,
 	}

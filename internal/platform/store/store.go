@@ -97,7 +97,7 @@ type SIMs interface {
 	InsertSIM(SIM) error // ErrExists
 	SIM(iccid string) (SIM, error)
 	ListSIMs(f SIMFilter, after string, limit int) ([]SIM, error)
-	// UpdateSIM changes State, Session, Updated and LastSeen.
+	// UpdateSIM changes State, Session, Updated, LastSeen and Attributes.
 	UpdateSIM(SIM) error
 }
 

@@ -1,20 +1,25 @@
 package rows
 
-import "github.com/simroot/simroot/internal/platform/store"
+import (
+	"encoding/json"
 
-const simColumns = "iccid, fleet, state, key_version, domain, keys, session, created, updated, last_seen"
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/store"
+)
+
+const simColumns = "iccid, fleet, state, key_version, domain, keys, session, created, updated, last_seen, attributes"
 
 func scanSIM(row scanner) (s store.SIM, err error) {
 	err = row.Scan(&s.ICCID, &s.Fleet, &s.State, &s.KeyVersion, &s.Domain, &s.Keys, &s.Session,
-		moment{&s.Created}, moment{&s.Updated}, moment{&s.LastSeen})
+		moment{&s.Created}, moment{&s.Updated}, moment{&s.LastSeen}, attributes{&s.Attributes})
 	return s, err
 }
 
 // InsertSIM implements [store.SIMs].
 func (t *Tx) InsertSIM(s store.SIM) error {
-	return t.insert("INSERT INTO sims ("+simColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	return t.insert("INSERT INTO sims ("+simColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		s.ICCID, s.Fleet, string(s.State), int64(s.KeyVersion), s.Domain, s.Keys, s.Session,
-		micros(s.Created), micros(s.Updated), micros(s.LastSeen))
+		micros(s.Created), micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes))
 }
 
 // SIM implements [store.SIMs].
@@ -36,6 +41,28 @@ func (t *Tx) ListSIMs(f store.SIMFilter, after string, limit int) ([]store.SIM, 
 
 // UpdateSIM implements [store.SIMs].
 func (t *Tx) UpdateSIM(s store.SIM) error {
-	return t.change("UPDATE sims SET state = ?, session = ?, updated = ?, last_seen = ? WHERE iccid = ?",
-		string(s.State), s.Session, micros(s.Updated), micros(s.LastSeen), s.ICCID)
+	return t.change("UPDATE sims SET state = ?, session = ?, updated = ?, last_seen = ?, attributes = ? WHERE iccid = ?",
+		string(s.State), s.Session, micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes), s.ICCID)
+}
+
+// attributesText is how attributes are stored: as JSON, and an empty text for none.
+func attributesText(a api.Attributes) string {
+	if len(a) == 0 {
+		return ""
+	}
+	text, _ := json.Marshal(a) // texts can always be written
+	return string(text)
+}
+
+// attributes reads what attributesText wrote.
+type attributes struct{ into *api.Attributes }
+
+// Scan implements [database/sql.Scanner].
+func (a attributes) Scan(value any) error {
+	var text string
+	*a.into = nil
+	if err := (optional{&text}).Scan(value); err != nil || text == "" {
+		return err
+	}
+	return json.Unmarshal([]byte(text), a.into)
 }

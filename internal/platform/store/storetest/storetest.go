@@ -130,6 +130,7 @@ func rowsComeBack(t *testing.T, s store.Store) {
 	fill(t, s)
 	sim := simRow(1)
 	sim.State, sim.Session, sim.LastSeen, sim.Updated = api.Seen, "session", day.Add(time.Second), day.Add(time.Minute)
+	sim.Attributes = api.Attributes{"site": "Zürich", "tenant": "a"}
 	certificate := credentialRow("c1", 1, api.Requested)
 	full := certificate
 	full.State, full.PublicKey, full.Secret = api.Active, []byte("key"), []byte("sealed")
