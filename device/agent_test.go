@@ -32,6 +32,8 @@ type play struct {
 	agent  *Agent
 	cancel context.CancelFunc
 	ended  chan error
+	begun  chan struct{} // closed when the agent may run: see after
+	begin  sync.Once
 
 	mu sync.Mutex // guards what follows
 
@@ -88,7 +90,7 @@ func (p *play) Onboard(context.Context, Platform) (Onboarding, error) {
 func playing(t *testing.T, o AgentOptions, body func(p *play)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := &play{t: t, iccid: aSIM, ended: make(chan error, 1)}
+		p := &play{t: t, iccid: aSIM, ended: make(chan error, 1), begun: make(chan struct{})}
 		o.Open = func(context.Context) (AgentSIM, error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -113,7 +115,13 @@ func playing(t *testing.T, o AgentOptions, body func(p *play)) {
 		p.agent = NewAgent(o)
 		ctx, cancel := context.WithCancel(t.Context())
 		p.cancel = cancel
-		go func() { p.ended <- p.agent.Run(ctx) }()
+		go func() {
+			select { // what the body sets up first is there from the beginning
+			case <-p.begun:
+			case <-ctx.Done():
+			}
+			p.ended <- p.agent.Run(ctx)
+		}()
 		defer func() {
 			cancel()
 			synctest.Wait()
@@ -127,6 +135,7 @@ func playing(t *testing.T, o AgentOptions, body func(p *play)) {
 
 // after lets time pass, and what is to happen by then happen.
 func (p *play) after(d time.Duration) AgentStatus {
+	p.begin.Do(func() { close(p.begun) })
 	p.set(func() {}) // what the test has read is read before the agent goes on
 	time.Sleep(d)    // in a synctest bubble: no time passes
 	synctest.Wait()
