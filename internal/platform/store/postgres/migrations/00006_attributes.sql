@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE sims ADD COLUMN attributes TEXT NOT NULL DEFAULT ''; -- JSON
