@@ -18,6 +18,7 @@ import (
 type File struct {
 	file *os.File
 	path string
+	left []byte // by a holder that ended without Close: its whole file
 }
 
 // Take takes a lock for this process, or fails at once with a [*HeldError]. The file is also
@@ -31,7 +32,8 @@ func Take(path string) (*File, error) {
 		}
 		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		held := errors.Is(err, unix.EWOULDBLOCK)
-		owner := readOwner(file)
+		left := readAll(file)
+		owner := ownerIn(left)
 		if held || owner != os.Getpid() && alive(owner) {
 			return nil, errors.Join(&HeldError{Path: path, Owner: owner, program: programOf(owner)}, file.Close())
 		}
@@ -39,13 +41,14 @@ func Take(path string) (*File, error) {
 			file.Close() // its owner has removed it meanwhile
 			continue
 		}
+		l := &File{file, path, left}
 		if err == nil {
-			err = writeOwner(file)
+			err = l.Note(l.Left()...) // until this holder has taken care of them
 		}
 		if err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
-		return &File{file, path}, nil
+		return l, nil
 	}
 }
 
@@ -58,11 +61,18 @@ func programOf(pid int) string {
 	return string(bytes.TrimSpace(name))
 }
 
-// readOwner is the process that a lock file names, 0 if none.
-func readOwner(file *os.File) int {
-	var text [64]byte
-	n, _ := file.ReadAt(text[:], 0)
-	first, _, _ := strings.Cut(strings.TrimSpace(string(text[:n])), "\n") // some add more lines
+// maxSize is what is read of a lock file: its owner, and a few notes.
+const maxSize = 4096
+
+func readAll(file *os.File) []byte {
+	text := make([]byte, maxSize)
+	n, _ := file.ReadAt(text, 0)
+	return text[:n]
+}
+
+// ownerIn is the process that a lock file names, 0 if none.
+func ownerIn(text []byte) int {
+	first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n") // notes, or other programs', follow
 	fields := strings.Fields(first)
 	if len(fields) == 0 {
 		return 0
@@ -74,12 +84,45 @@ func readOwner(file *os.File) int {
 	return pid
 }
 
-func writeOwner(file *os.File) error {
-	if err := file.Truncate(0); err != nil {
+// notePrefix tells our notes from what other programs may write into the file.
+const notePrefix = "simroot: "
+
+// Note keeps notes in the lock file, in place of those before: what the next holder should
+// know if this one ends without Close. None of them may hold a line end.
+func (l *File) Note(notes ...string) error {
+	text := fmt.Appendf(nil, "%10d\n", os.Getpid())
+	for _, n := range notes {
+		text = fmt.Appendf(text, "%s%s\n", notePrefix, n)
+	}
+	return l.write(text)
+}
+
+func (l *File) write(text []byte) error {
+	if err := l.file.Truncate(0); err != nil {
 		return err
 	}
-	_, err := file.WriteAt(fmt.Appendf(nil, "%10d\n", os.Getpid()), 0)
+	_, err := l.file.WriteAt(text, 0)
 	return err
+}
+
+// Left are the notes of the holder before, if it ended without Close.
+func (l *File) Left() []string {
+	var notes []string
+	for line := range strings.Lines(string(l.left)) {
+		if note, ours := strings.CutPrefix(line, notePrefix); ours && strings.HasSuffix(note, "\n") {
+			notes = append(notes, strings.TrimSuffix(note, "\n"))
+		}
+	}
+	return notes
+}
+
+// Restore gives the lock back as it was found, notes and all, for the next one to take care
+// of what was left.
+func (l *File) Restore() error {
+	if len(l.Left()) == 0 {
+		return l.Close()
+	}
+	return errors.Join(l.write(l.left), l.file.Close())
 }
 
 func alive(pid int) bool {

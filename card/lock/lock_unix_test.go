@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,5 +57,40 @@ func TestALockThatADeadProcessHasLeftIsTaken(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Notes outlive their writer only if it was killed, and its successors until one takes care.
+func TestNotesOfAKilledHolderAreFoundByTheNext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "LCK..sim")
+	killed := "4194999\nroot minicom\nsimroot: channel 2\nsimroot: session 7\nsimroot: chan" // torn at the end
+	if err := os.WriteFile(path, []byte(killed), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"channel 2", "session 7"}
+	for range 2 { // the first cannot take care of it
+		l, err := Take(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(l.Left(), want) {
+			t.Errorf("left: %q", l.Left())
+		}
+		if err := l.Restore(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := Take(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Note("channel 1"), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = Take(path); err != nil || len(l.Left()) != 0 {
+		t.Fatalf("after an orderly end: %v, %v", l, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

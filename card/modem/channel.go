@@ -95,6 +95,7 @@ func (c *Card) selectAID(ctx context.Context, number int, command []byte) ([]byt
 		return nil, err
 	}
 	c.channels[number] = channel{open: true, session: session}
+	c.noteOpen()
 	return only(apdu.OK)
 }
 
@@ -108,6 +109,7 @@ func (c *Card) unbind(ctx context.Context, number int) error {
 		return err
 	}
 	ch.session = ""
+	c.noteOpen()
 	return nil
 }
 

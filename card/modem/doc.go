@@ -47,8 +47,9 @@
 // One process has a modem at a time: an UUCP lock file (LCK..ttyUSB2) keeps others
 // out, those that honour such files and other processes of this package.
 //
-// Channels that were opened through a [Card] are closed with it. Those that a killed
-// process left open stay, unless leftover=close asks for them to be closed. That is
+// Channels that were opened through a [Card] are closed with it. Those of a process that was
+// killed are closed by the next one that opens the modem: they stand in the lock file that
+// it left. Other channels stay, unless leftover=close asks for them to be closed. That is
 // not the default: over AT+CSIM nobody can tell such a channel from one that
 // the modem itself uses, for IMS or for a toolkit application, and closing that takes the
 // modem off the network until it is restarted.

@@ -121,7 +121,9 @@ func (c *Card) note(command, answer []byte) {
 	switch {
 	case command[2] == 0 && len(r.Data) == 1 && int(r.Data[0]) < len(c.opened):
 		c.opened[r.Data[0]] = true
+		c.noteOpen()
 	case command[2] == 0x80 && int(command[3]) < len(c.opened):
 		c.opened[command[3]] = false
+		c.noteOpen()
 	}
 }

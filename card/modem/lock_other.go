@@ -2,12 +2,8 @@
 
 package modem
 
-import "io"
+import "github.com/simroot/simroot/card/lock"
 
 // lockDevice does nothing: where this is built the system itself gives a serial port to
 // one process only.
-func lockDevice(string, string) (io.Closer, error) { return unlocked{}, nil }
-
-type unlocked struct{}
-
-func (unlocked) Close() error { return nil }
+func lockDevice(string, string) (*lock.File, error) { return lock.Take("") }

@@ -5,7 +5,6 @@ package modem
 import (
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 
@@ -17,7 +16,7 @@ var lockFolders = []string{"/run/lock", "/var/lock"}
 
 // lockDevice takes a device for this process, or fails at once with [ErrInUse]. The lock is
 // named LCK.. and the device's name (Filesystem Hierarchy Standard, 5.9).
-func lockDevice(device, folder string) (io.Closer, error) {
+func lockDevice(device, folder string) (*lock.File, error) {
 	if real, err := filepath.EvalSymlinks(device); err == nil {
 		device = real // two names of one port are one port
 	}

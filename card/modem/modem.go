@@ -9,6 +9,7 @@ import (
 
 	"github.com/simroot/simroot/apdu"
 	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/card/lock"
 )
 
 // Mode is the way that APDUs take through the modem.
@@ -50,7 +51,7 @@ type Card struct {
 
 	name string // of the device, for errors
 	info Info
-	lock io.Closer
+	lock *lock.File // nil: the port was open already
 
 	busy  card.Turn // one exchange at a time; guards what follows
 	line  *line
@@ -82,13 +83,19 @@ func Open(ctx context.Context, device string, o Options) (*Card, error) {
 	}
 	port, err := openPort(device, o.Baud)
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, lock.Restore())
 	}
 	c, err := New(ctx, port, o)
+	if err == nil {
+		if err = c.closeAbandoned(ctx, lock.Left()); err != nil {
+			err = errors.Join(err, c.line.close())
+		}
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", device, err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", device, err), lock.Restore())
 	}
 	c.name, c.lock = device, lock
+	c.noteOpen()
 	return c, nil
 }
 

@@ -136,3 +136,93 @@ func TestAPortThatIsNotThereIsToldWithWhatToDo(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+// A killed process cannot close what it had opened; what it had noted, the next one closes.
+func TestChannelsOfAKilledProcessAreClosedByTheNext(t *testing.T) {
+	for _, c := range []struct{ name, mode, note, want string }{
+		{"over AT+CSIM", "csim", "channel 2", `AT+CSIM=8,"00708002"`},
+		{"over AT+CGLA", "cgla", "session 7", `AT+CCHC=7`},
+		{"nonsense", "csim", "channel 99", ""},
+		{"no handle", "cgla", `session 1;+CFUN=0`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			far, near, err := pty.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer near.Close()
+			defer far.Close()
+			m := &scripted{script: map[string][]string{
+				`AT+CSIM=8,"00708002"`: {says(`+CSIM: 4,"9000"`)},
+				`AT+CCHC=7`:            {says()},
+			}}
+			m.begin(far)
+			file := filepath.Join(dir, "LCK.."+strings.ReplaceAll(strings.TrimPrefix(near.Name(), "/dev/"), "/", "_"))
+			if err := os.WriteFile(file, []byte("4194999\nsimroot: "+c.note+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			mode, err := parseMode(c.mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opened, err := Open(t.Context(), near.Name(), Options{LockDir: dir, Mode: mode})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var closed []string
+			for _, command := range m.commands() {
+				if strings.Contains(command, "CCHC=") && !strings.HasSuffix(command, "=?") || strings.Contains(command, `"007080`) {
+					closed = append(closed, command)
+				}
+			}
+			if strings.Join(closed, " ") != c.want {
+				t.Errorf("closed %q, want %q", closed, c.want)
+			}
+			if text, err := os.ReadFile(file); err != nil || strings.Contains(string(text), "simroot:") {
+				t.Errorf("the lock file still says %q, %v", text, err)
+			}
+			if err := opened.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestWhatAProcessHasOpenStandsInItsLockFile(t *testing.T) {
+	dir := t.TempDir()
+	device := terminal(t, map[string][]string{
+		`AT+CSIM=10,"0070000001"`: {says(`+CSIM: 6,"019000"`)},
+		`AT+CSIM=8,"00708001"`:    {says(`+CSIM: 4,"9000"`)},
+	})
+	c, err := Open(t.Context(), device, Options{LockDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	noted := func() string {
+		files, err := filepath.Glob(filepath.Join(dir, "LCK..*"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%q, %v", files, err)
+		}
+		text, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if _, err := card.OpenChannel(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(noted(), "simroot: channel 1\n") {
+		t.Errorf("%q", noted())
+	}
+	if err := card.CloseChannel(t.Context(), c, 1); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(noted(), "channel") {
+		t.Errorf("%q", noted())
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
