@@ -23,7 +23,10 @@ type BatchSIM struct {
 	Domain []byte `json:"domain"`
 	// Sealed holds ENC, MAC and DEK (AES-128, 48 bytes in all), sealed to the transport
 	// key with [BatchInfo] as info.
-	Sealed     []byte     `json:"sealed"`
+	Sealed []byte `json:"sealed"`
+	// Enrolment is the hash of a one-time secret with which the SIM's device may enrol
+	// over EST; see [EnrolmentHash]. Empty: there is none.
+	Enrolment  []byte     `json:"enrolment,omitempty"`
 	Attributes Attributes `json:"attributes,omitempty"`
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +38,8 @@ type PlainSIM struct {
 	ENC, MAC, DEK []byte // AES-128
 
 	Attributes Attributes
+
+	Enrolment []byte // see [BatchSIM]
 }
 
 // String names the SIM and reveals no key.
@@ -49,7 +52,7 @@ func (s PlainSIM) GoString() string { return s.String() }
 
 // Seal encrypts the keys to a platform's transport key.
 func (s PlainSIM) Seal(transportKey []byte) (BatchSIM, error) {
-	b := BatchSIM{ICCID: s.ICCID, KeyVersion: s.KeyVersion, Domain: s.Domain, Attributes: s.Attributes}
+	b := BatchSIM{ICCID: s.ICCID, KeyVersion: s.KeyVersion, Domain: s.Domain, Attributes: s.Attributes, Enrolment: s.Enrolment}
 	if len(s.ENC) != simKeySize || len(s.MAC) != simKeySize || len(s.DEK) != simKeySize {
 		return b, fmt.Errorf("SIM %s: its keys have %d, %d and %d bytes: want three of %d", s.ICCID, len(s.ENC), len(s.MAC), len(s.DEK), simKeySize)
 	}
@@ -73,7 +76,7 @@ func (s BatchSIM) Open(private []byte) (PlainSIM, error) {
 	}
 	return PlainSIM{
 		ICCID: s.ICCID, KeyVersion: s.KeyVersion, Domain: s.Domain,
-		ENC: keys[:16:16], MAC: keys[16:32:32], DEK: keys[32:48:48], Attributes: s.Attributes,
+		ENC: keys[:16:16], MAC: keys[16:32:32], DEK: keys[32:48:48], Attributes: s.Attributes, Enrolment: s.Enrolment,
 	}, nil
 }
 
@@ -93,6 +96,9 @@ func (s BatchSIM) Check() error {
 	}
 	if err := s.Attributes.Check(); err != nil {
 		return fmt.Errorf("SIM %s: %w", s.ICCID, err)
+	}
+	if n := len(s.Enrolment); n != 0 && n != sha256.Size {
+		return fmt.Errorf("SIM %s: an enrolment secret's hash of %d bytes: want %d", s.ICCID, n, sha256.Size)
 	}
 	return nil
 }

@@ -44,6 +44,9 @@ type Error struct {
 	Detail     string        `json:"detail,omitempty"`
 	RequestID  string        `json:"request_id,omitempty"`
 	RetryAfter time.Duration `json:"-"` // from the Retry-After header; 0 if absent
+	// Authenticate is the way to identify oneself that a 401 asks for, in the WWW-Authenticate
+	// header; empty is Bearer.
+	Authenticate string `json:"-"`
 }
 
 func (e *Error) Error() string {

@@ -47,6 +47,9 @@ type Profile struct {
 
 	// AllowReenrolment lets a SIM whose credential was revoked onboard again.
 	AllowReenrolment bool `json:"allow_reenrolment,omitempty"`
+
+	// EST lets the SIMs enrol over EST too. Nil: they do not. Only for certificates.
+	EST *EST `json:"est,omitempty"`
 }
 
 // Slot names the objects on the SIM that hold one credential.
@@ -107,6 +110,14 @@ func (p Profile) Check() error {
 		}
 	default:
 		return fmt.Errorf("credential type %q: want %q or %q", p.Type, CertificateType, PSKType)
+	}
+	if p.EST != nil {
+		if p.Type != CertificateType {
+			return fmt.Errorf("est: only certificates are enrolled over EST, not credentials of the type %q", p.Type)
+		}
+		if err := p.EST.Check(); err != nil {
+			return fmt.Errorf("est: %w", err)
+		}
 	}
 	for _, id := range ids {
 		if err := id.Check(); err != nil {

@@ -102,6 +102,12 @@ func (c *Client) TerminateSIM(ctx context.Context, iccid string, change Change) 
 	return post[SIM](ctx, c, item(PathSIMs, iccid, "terminate"), change)
 }
 
+// NewEnrolmentSecret makes a one-time secret with which a SIM's device enrols over EST. The one
+// before it, if there was one, is good no longer.
+func (c *Client) NewEnrolmentSecret(ctx context.Context, iccid string) (EnrolmentSecret, error) {
+	return post[EnrolmentSecret](ctx, c, item(PathSIMs, iccid, "enrolment-secret"), struct{}{})
+}
+
 // RevokeSIM revokes every credential of a SIM that is not at its end, and returns them.
 func (c *Client) RevokeSIM(ctx context.Context, iccid string, change Change) ([]Credential, error) {
 	revoked, err := post[Page[Credential]](ctx, c, item(PathSIMs, iccid, "revoke"), change)

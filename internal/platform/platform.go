@@ -29,6 +29,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/internal/platform/crl"
 	"github.com/simroot/simroot/internal/platform/envelope"
+	"github.com/simroot/simroot/internal/platform/est"
 	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/httpapi"
 	"github.com/simroot/simroot/internal/platform/node"
@@ -152,6 +153,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, secrets *enve
 		CRL:         crl.New(p.store, authority, clock),
 		Feed:        changes,
 		Relay:       sessions,
+		EST:         est.New(sims, p.life, authority, clock),
 		Tokens:      token.New(p.store, clock),
 		Audit:       audit.New(p.store, clock),
 		Health:      p.health,
@@ -187,7 +189,12 @@ func (p *Platform) Serve(ctx context.Context, l net.Listener) error {
 		})
 	}
 	jobs.Go(func() { p.work(ctx) })
-	return p.server.Serve(ctx, l, &tls.Config{GetCertificate: p.certificate.get})
+	return p.server.Serve(ctx, l, &tls.Config{
+		GetCertificate: p.certificate.get,
+		// A certificate is asked of everyone and demanded of nobody: only EST looks at it, and
+		// checks it against the fleet.
+		ClientAuth: tls.RequestClientCert,
+	})
 }
 
 // Close releases what the platform holds open. It comes after Serve has returned; closing

@@ -149,8 +149,7 @@ func request(tx store.Tx, why transition.Cause, session, iccid string, slot int)
 			return store.Credential{}, err
 		}
 		if revoked {
-			return store.Credential{}, refuse.With(api.CodeReenrolment, http.StatusForbidden,
-				"a credential of SIM %s was revoked, and fleet %s does not allow it a new one", iccid, fleet.Name)
+			return store.Credential{}, reenrolmentDenied(iccid, fleet.Name)
 		}
 	}
 	all, err := tx.CredentialsOf(iccid, why.Time)

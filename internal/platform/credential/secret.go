@@ -113,21 +113,10 @@ func (l *Life) Activate(ctx context.Context, session, id string, confirmation *a
 			return err
 		}
 		c.Confirmation = confirmation
-		all, err := tx.CredentialsOf(c.ICCID, why.Time)
-		if err != nil {
+		if err := supersedeActive(tx, why, c.ICCID); err != nil {
 			return err
 		}
-		for i := range all {
-			if all[i].State == api.Active {
-				if err := transition.Credential(tx, why, &all[i], api.Superseded); err != nil {
-					return err
-				}
-			}
-		}
-		if s.State == api.Provisioned {
-			return nil
-		}
-		return transition.SIM(tx, why, s, api.Provisioned)
+		return provisioned(tx, why, s)
 	})
 }
 

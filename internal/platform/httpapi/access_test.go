@@ -35,6 +35,14 @@ func goodRequests(t testing.TB) map[string]request {
 		"open-relay":   {"POST", api.PathRelay, `{"version":1,"iccid":"8988211000000000017","applet":"oAAAAFk=","from_the_future":1}`, 200, nil},
 		"answer-relay": {"POST", api.PathRelay + "/s1", `{"step":1,"responses":["kAA="]}`, 200, nil},
 
+		"est-cacerts":        {"GET", "/.well-known/est/meters/cacerts", "", 200, nil},
+		"est-csrattrs":       {"GET", "/.well-known/est/meters/csrattrs", "", 200, nil},
+		"est-simpleenroll":   {"POST", "/.well-known/est/meters/simpleenroll", "MIH", 200, nil},
+		"est-simplereenroll": {"POST", "/.well-known/est/meters/simplereenroll", "MIH", 200, nil},
+		"est-serverkeygen":   {"POST", "/.well-known/est/meters/serverkeygen", "MIH", 200, nil},
+
+		"create-enrolment-secret": {"POST", sim + "/enrolment-secret", "", 201, writes},
+
 		"get-transport-key": {"GET", api.PathTransportKey, "", 200, nil},
 		"get-trust-anchors": {"GET", api.PathTrustAnchors, "", 200, nil},
 		"get-issuers":       {"GET", api.PathIssuers, "", 200, nil},

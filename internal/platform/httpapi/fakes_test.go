@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/credential"
+	"github.com/simroot/simroot/internal/platform/est"
 	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/registry"
@@ -44,7 +46,7 @@ func newFake() *fake { return &fake{changed: make(chan struct{})} }
 
 func (f *fake) services() Services {
 	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f},
-		Feed: f, Relay: fakeRelay{f}, Tokens: fakeTokens{f}, Audit: fakeAudit{f},
+		Feed: f, Relay: fakeRelay{f}, EST: fakeEST{f}, Tokens: fakeTokens{f}, Audit: fakeAudit{f},
 		Health: func(context.Context) error { return f.unwell }}
 }
 
@@ -142,6 +144,36 @@ func (f fakeRegistry) Resume(ctx context.Context, actor, iccid string, _ api.Cha
 
 func (f fakeRegistry) Terminate(ctx context.Context, actor, iccid string, _ api.Change) (api.SIM, error) {
 	return f.change(ctx, actor, iccid, api.Terminated)
+}
+
+func (f fakeRegistry) NewEnrolmentSecret(ctx context.Context, actor, iccid string) (api.EnrolmentSecret, error) {
+	_, err := f.SIM(ctx, iccid)
+	return api.EnrolmentSecret{ICCID: iccid, Secret: "shown once"}, errors.Join(err, f.acted(actor))
+}
+
+// fakeEST enrols whoever gives the password "good".
+type fakeEST struct{ *fake }
+
+func (f fakeEST) CACerts(context.Context, string, *tls.ConnectionState) ([]byte, error) {
+	return []byte("certificates in base64"), f.err
+}
+
+func (f fakeEST) CSRAttributes(context.Context, string) ([]byte, error) {
+	return []byte("attributes in base64"), f.err
+}
+
+func (f fakeEST) Enrol(_ context.Context, r est.Request) ([]byte, error) {
+	if r.Basic && r.Password != "good" {
+		return nil, refuse.With(api.CodeUnauthorized, http.StatusUnauthorized, "who are you?")
+	}
+	return append([]byte("a certificate for "), r.CSR...), f.err
+}
+
+func (f fakeEST) Reenrol(ctx context.Context, r est.Request) ([]byte, error) { return f.Enrol(ctx, r) }
+
+func (f fakeEST) ServerKeygen(ctx context.Context, r est.Request) (key, certificate []byte, err error) {
+	certificate, err = f.Enrol(ctx, r)
+	return []byte("a key in base64"), certificate, err
 }
 
 type fakeCredentials struct{ *fake }

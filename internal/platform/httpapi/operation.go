@@ -23,6 +23,7 @@ const (
 // The groups of operations in the OpenAPI document.
 const (
 	tagRelay       = "Relay"
+	tagEST         = "EST"
 	tagFeed        = "Feed"
 	tagFleets      = "Fleets"
 	tagSIMs        = "SIMs"
@@ -55,6 +56,7 @@ func newAPI(mux *http.ServeMux) huma.API {
 			},
 			Tags: []*huma.Tag{
 				{Name: tagRelay, Description: "The switch-on walk, between a device's agent and the platform."},
+				{Name: tagEST, Description: "Enrolment over Secure Transport (RFC 7030, RFC 8951), for devices without an agent. The label is the fleet."},
 				{Name: tagFeed, Description: "The ordered stream of changes that application servers follow."},
 				{Name: tagFleets, Description: "Sets of SIMs under one credential profile, and the import of batches into them."},
 				{Name: tagSIMs, Description: "SIMs and their life cycle."},

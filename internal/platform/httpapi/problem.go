@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +37,7 @@ func (p *problem) GetHeaders() http.Header {
 		headers.Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
 	if p.Status == http.StatusUnauthorized {
-		headers.Set("WWW-Authenticate", "Bearer")
+		headers.Set("WWW-Authenticate", cmp.Or(p.Authenticate, "Bearer"))
 	}
 	return headers
 }

@@ -44,6 +44,7 @@ func New(services Services, log *slog.Logger) (*Server, error) {
 	s := &Server{services: services, log: log, api: newAPI(mux)}
 	s.serving, s.stop = context.WithCancel(context.Background())
 	s.addRelay()
+	s.addEST()
 	s.addFeed()
 	s.addFleets()
 	s.addSIMs()

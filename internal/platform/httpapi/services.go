@@ -10,11 +10,13 @@ package httpapi
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"io"
 	"time"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/credential"
+	"github.com/simroot/simroot/internal/platform/est"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/token"
 )
@@ -28,6 +30,7 @@ type Services struct {
 	CRL         CRL
 	Feed        Feed
 	Relay       Relay
+	EST         EST
 	Tokens      Tokens
 	Audit       Audit
 	// Health tells what keeps the platform from working; nil is good health.
@@ -48,6 +51,7 @@ type Registry interface {
 	Suspend(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
 	Resume(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
 	Terminate(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
+	NewEnrolmentSecret(ctx context.Context, actor, iccid string) (api.EnrolmentSecret, error)
 }
 
 // Credentials knows credentials.
@@ -95,6 +99,16 @@ type Feed interface {
 type Relay interface {
 	Open(ctx context.Context, o api.RelayOpen) (api.RelayStep, error)
 	Answer(ctx context.Context, session string, a api.RelayAnswers) (api.RelayStep, error)
+}
+
+// EST enrols devices. What it takes and gives is in base64.
+type EST interface {
+	CACerts(ctx context.Context, fleet string, connection *tls.ConnectionState) ([]byte, error)
+	CSRAttributes(ctx context.Context, fleet string) ([]byte, error)
+	Enrol(ctx context.Context, r est.Request) ([]byte, error)
+	Reenrol(ctx context.Context, r est.Request) ([]byte, error)
+	// ServerKeygen returns a private key in clear, which the caller clears.
+	ServerKeygen(ctx context.Context, r est.Request) (key, certificate []byte, err error)
 }
 
 // Tokens knows tokens.

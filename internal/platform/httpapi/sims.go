@@ -81,6 +81,19 @@ func (s *Server) addSIMs() {
 		revoked, err := s.services.Credentials.RevokeSIM(ctx, actor(ctx), in.ICCID, in.Body)
 		return answerPage(api.Page[api.Credential]{Items: revoked}, err)
 	})
+	s.addEnrolmentSecret()
+}
+
+// addEnrolmentSecret serves the making of secrets for enrolment over EST.
+func (s *Server) addEnrolmentSecret() {
+	add(s, huma.Operation{
+		OperationID: "create-enrolment-secret", Method: http.MethodPost, Path: api.PathSIMs + "/{iccid}/enrolment-secret", Tags: []string{tagSIMs}, DefaultStatus: http.StatusCreated,
+		Summary: "Make a one-time secret for EST",
+		Description: "Makes the secret with which the SIM's device enrols once over EST, as the password to its ICCID, and shows it this once. " +
+			"The one before it is good no longer.",
+	}, writers, func(ctx context.Context, in *simInput) (*with[api.EnrolmentSecret], error) {
+		return answer(s.services.Registry.NewEnrolmentSecret(ctx, actor(ctx), in.ICCID))
+	})
 }
 
 func exampleChange() *huma.RequestBody {

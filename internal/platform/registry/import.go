@@ -36,7 +36,7 @@ func (r *Registry) Import(ctx context.Context, actor, fleetName string, batch io
 		for i := range rows {
 			s := &rows[i]
 			s.Created, s.Updated = now, now
-			err := tx.InsertSIM(*s)
+			err := tx.InsertSIM(s.SIM)
 			if errors.Is(err, store.ErrExists) {
 				return refuse.With(api.CodeAlreadyExists, http.StatusConflict,
 					"batch file, line %d: SIM %s was imported before; nothing of this file was imported", firstSIMLine+i, s.ICCID)
@@ -44,8 +44,13 @@ func (r *Registry) Import(ctx context.Context, actor, fleetName string, batch io
 			if err != nil {
 				return err
 			}
-			if err := feed.SIM(tx, now, s.SIM); err != nil {
+			if err := feed.SIM(tx, now, s.SIM.SIM); err != nil {
 				return err
+			}
+			if len(s.enrolment) > 0 {
+				if err := tx.SetEnrolmentSecret(store.EnrolmentSecret{ICCID: s.ICCID, Hash: [32]byte(s.enrolment), Created: now}); err != nil {
+					return err
+				}
 			}
 		}
 		return audit.Append(tx, api.AuditEntry{
@@ -59,8 +64,14 @@ func (r *Registry) Import(ctx context.Context, actor, fleetName string, batch io
 	return api.ImportResult{Imported: len(rows)}, nil
 }
 
+// entry is a SIM of a batch, as it is stored.
+type entry struct {
+	store.SIM
+	enrolment []byte // hash of its one-time secret, if it has one
+}
+
 // read checks a batch file to its end and returns the rows of its SIMs.
-func (r *Registry) read(ctx context.Context, fleetName string, batch io.Reader) ([]store.SIM, error) {
+func (r *Registry) read(ctx context.Context, fleetName string, batch io.Reader) ([]entry, error) {
 	file, err := api.NewBatchReader(batch)
 	if err != nil {
 		return nil, refused(err)
@@ -68,7 +79,7 @@ func (r *Registry) read(ctx context.Context, fleetName string, batch io.Reader) 
 	if key := file.Header().TransportKey; !bytes.Equal(key, r.public) {
 		return nil, refuse.BadRequest("batch file, line 1: it is sealed to transport key %x, but that of this platform is %x: have it made with this platform's key", key, r.public)
 	}
-	var rows []store.SIM
+	var rows []entry
 	for {
 		sealed, err := file.Next()
 		if err == io.EOF {
@@ -88,7 +99,7 @@ func (r *Registry) read(ctx context.Context, fleetName string, batch io.Reader) 
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
+		rows = append(rows, entry{row, plain.Enrolment})
 	}
 }
 

@@ -58,6 +58,7 @@ type Tx interface {
 	Fleets
 	SIMs
 	Credentials
+	EnrolmentSecrets
 	Tokens
 	History
 	Revocations
@@ -126,6 +127,8 @@ type Credentials interface {
 	// CredentialsOf returns all credentials of a SIM that are not final, and the
 	// superseded certificates that have not expired at now.
 	CredentialsOf(iccid string, now time.Time) ([]Credential, error)
+	// CredentialBySerial finds a certificate by its serial number.
+	CredentialBySerial(serial string) (Credential, error)
 	// WasRevoked tells whether a credential of the SIM was revoked while it was in use
 	// or under way.
 	WasRevoked(iccid string) (bool, error)
@@ -142,6 +145,22 @@ type Intent struct {
 	Credential string
 	TBS        []byte // the to-be-signed part in DER
 	Created    time.Time
+}
+
+// EnrolmentSecret is the row of a one-time secret with which a SIM's device enrols.
+type EnrolmentSecret struct {
+	ICCID   string
+	Hash    [32]byte // see [api.EnrolmentHash]
+	Created time.Time
+	// Credential is what it was used for; empty: it was not used yet.
+	Credential string
+}
+
+// EnrolmentSecrets are the rows of one-time secrets, at most one of each SIM.
+type EnrolmentSecrets interface {
+	// SetEnrolmentSecret puts a secret in the place of the one before it.
+	SetEnrolmentSecret(EnrolmentSecret) error
+	EnrolmentSecret(iccid string) (EnrolmentSecret, error)
 }
 
 // Token is the row of a token.

@@ -81,23 +81,34 @@ func Requested(tx store.Tx, why Cause, c *store.Credential) error {
 // Credential takes a credential to a new state and stores the row. It refuses an arrow
 // that does not exist. A PSK that can never be used again is forgotten.
 func Credential(tx store.Tx, why Cause, c *store.Credential, to api.CredentialState) error {
-	from := c.State
-	if !slices.Contains(credentialArrows[from], to) {
-		return refuse.Conflict("credential %s is %s: it cannot become %s", c.ID, from, to)
-	}
-	c.State, c.Updated = to, why.Time
-	if to.Final() {
-		c.Secret = nil
-	}
-	if err := tx.UpdateCredential(*c); err != nil {
-		return err
-	}
-	if to == api.Revoked && c.Serial != "" {
-		if err := tx.NewRevision(); err != nil {
+	return Through(tx, why, c, to)
+}
+
+// Through takes a credential through several states at once: the row is stored once, each
+// arrow has its entries.
+func Through(tx store.Tx, why Cause, c *store.Credential, way ...api.CredentialState) error {
+	before := c.State
+	c.Updated = why.Time
+	for _, to := range way {
+		from := c.State
+		if !slices.Contains(credentialArrows[from], to) {
+			c.State = before
+			return refuse.Conflict("credential %s is %s: it cannot become %s", c.ID, from, to)
+		}
+		c.State = to
+		if to.Final() {
+			c.Secret = nil
+		}
+		if to == api.Revoked && c.Serial != "" {
+			if err := tx.NewRevision(); err != nil {
+				return err
+			}
+		}
+		if err := record(tx, why, c, from); err != nil {
 			return err
 		}
 	}
-	return record(tx, why, c, from)
+	return tx.UpdateCredential(*c)
 }
 
 // Revoke takes a credential to revoked, for a reason that was checked.

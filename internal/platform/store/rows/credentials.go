@@ -74,6 +74,11 @@ func (t *Tx) CredentialsOf(iccid string, now time.Time) ([]store.Credential, err
 		iccid, micros(now))
 }
 
+// CredentialBySerial implements [store.Credentials].
+func (t *Tx) CredentialBySerial(serial string) (store.Credential, error) {
+	return single(t, scanCredential, "SELECT "+credentialColumns+" FROM credentials WHERE serial = ?", serial)
+}
+
 // WasRevoked implements [store.Credentials].
 func (t *Tx) WasRevoked(iccid string) (was bool, err error) {
 	return was, t.one(`SELECT EXISTS (SELECT 1 FROM credentials

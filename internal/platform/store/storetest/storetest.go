@@ -34,6 +34,8 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"the CRL lists the revoked and holds those of suspended SIMs":        crlContent,
 		"expiring credentials are found when their time has come":            expiring,
 		"nodes are known until they have not been seen for a while":          nodesAreForgotten,
+		"a SIM has one enrolment secret, the one that was set last":          oneEnrolmentSecret,
+		"a certificate is found by its serial number":                        foundBySerial,
 		"a SIM was revoked if a credential in use was, not a superseded one": wasRevoked,
 	} {
 		t.Run(name, func(t *testing.T) {

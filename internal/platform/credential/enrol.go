@@ -1,0 +1,441 @@
+package credential
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/audit"
+	"github.com/simroot/simroot/internal/platform/ca"
+	"github.com/simroot/simroot/internal/platform/refuse"
+	"github.com/simroot/simroot/internal/platform/store"
+	"github.com/simroot/simroot/internal/platform/transition"
+)
+
+// Enrolment asks for the certificate of a key that the device of a SIM has proved to hold. How
+// the device has identified itself is one of Presented, Secret and, if both are empty,
+// the caller's business, who says so in Note.
+type Enrolment struct {
+	Fleet, ICCID string
+	Key          *ecdsa.PublicKey
+	Presented    string // ID of the credential that was presented
+	Secret       string // one-time secret, checked and used up here
+	Note         string // for the audit log
+}
+
+// ByCertificate finds the credential that a certificate belongs to. It fails with
+// [store.ErrNotFound] if the certificate is none that the platform has given to a SIM.
+func (l *Life) ByCertificate(ctx context.Context, certificate *x509.Certificate) (c api.Credential, err error) {
+	err = l.store.View(ctx, func(tx store.Tx) error {
+		row, err := tx.CredentialBySerial(ca.SerialText(certificate.SerialNumber))
+		if err == nil && !bytes.Equal(row.Certificate, certificate.Raw) {
+			err = store.ErrNotFound
+		}
+		c = row.Credential
+		return err
+	})
+	return c, err
+}
+
+// Used notes that a SIM has presented a credential. One that was delivered becomes active, and
+// the one before it superseded: now it is known to have arrived. A credential that servers do
+// not accept is refused.
+func (l *Life) Used(ctx context.Context, id string) error {
+	why := transition.Cause{Time: l.now(), Actor: audit.TheSIM, Note: "presented to the platform"}
+	c, err := l.Credential(ctx, id)
+	if err != nil || c.State == api.Active && why.Time.Before(c.NotAfter) {
+		return err
+	}
+	return l.store.Update(ctx, func(tx store.Tx) error {
+		c, err := find(tx, id)
+		if err != nil {
+			return err
+		}
+		s, err := tx.SIM(c.ICCID)
+		if err != nil {
+			return err
+		}
+		if err := usable(c, s, why.Time); err != nil {
+			return err
+		}
+		return activate(tx, why, &c, &s)
+	})
+}
+
+// usable refuses a credential with which nobody may come.
+func usable(c store.Credential, s store.SIM, now time.Time) error {
+	switch {
+	case s.State == api.Suspended:
+		return refuse.Suspended(s.ICCID)
+	case s.State == api.Terminated:
+		return refuse.Terminated(s.ICCID)
+	case !c.State.Accepted():
+		return refuse.With(api.CodeUnauthorized, http.StatusUnauthorized,
+			"the certificate that was presented (credential %s) is %s: present the one that is in use, or enrol anew", c.ID, c.State)
+	case ended(c, now):
+		return refuse.With(api.CodeUnauthorized, http.StatusUnauthorized,
+			"the certificate that was presented (credential %s) ended at %s: enrol anew", c.ID, c.NotAfter.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// activate makes a credential that was delivered the active one of its SIM.
+func activate(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error {
+	if c.State != api.Delivered {
+		return nil
+	}
+	if err := supersedeActive(tx, why, c.ICCID); err != nil {
+		return err
+	}
+	if err := transition.Credential(tx, why, c, api.Active); err != nil {
+		return err
+	}
+	return provisioned(tx, why, s)
+}
+
+func supersedeActive(tx store.Tx, why transition.Cause, iccid string) error {
+	all, err := tx.CredentialsOf(iccid, why.Time)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if all[i].State == api.Active {
+			if err := transition.Credential(tx, why, &all[i], api.Superseded); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func provisioned(tx store.Tx, why transition.Cause, s *store.SIM) error {
+	if s.State == api.Provisioned {
+		return nil
+	}
+	return transition.SIM(tx, why, s, api.Provisioned)
+}
+
+// Enrol takes a SIM from the proof that it holds a key to a certificate that servers accept.
+//
+// It is idempotent: as long as a credential of the same key is accepted and need not be renewed,
+// it is that which is returned. A SIM without an active credential gets one. A SIM that
+// has one keeps it beside the new one, which is delivered, and becomes active when the SIM
+// presents it ([Life.Used]): only then is it known to have arrived. There is at most one of
+// each; an enrolment with a third key takes the place of what was delivered.
+func (l *Life) Enrol(ctx context.Context, e Enrolment) (Record, error) {
+	if e.Key == nil || e.Key.Curve != elliptic.P256() {
+		return Record{}, refuse.BadRequest("SIM %s: want a public key on P-256", e.ICCID)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(e.Key)
+	if err != nil {
+		return Record{}, err
+	}
+	why := transition.Cause{Time: l.now(), Actor: audit.TheSIM, Note: e.Note}
+	var p plan
+	err = l.store.View(ctx, func(tx store.Tx) (err error) {
+		p, err = newPlan(tx, e, spki, why.Time)
+		return err
+	})
+	if err != nil {
+		return Record{}, err
+	}
+	if p.done != nil && !p.changes() {
+		return toRecord(*p.done), nil
+	}
+	subject := ca.Subject{ICCID: e.ICCID, Organization: p.fleet.Profile.Organization, Fleet: p.fleet.Name}
+	prepared, err := l.ca.PrepareSIM(subject, e.Key, why.Time.Add(-backdate), why.Time.Add(time.Duration(p.fleet.Profile.Lifetime)))
+	if err != nil {
+		return Record{}, err
+	}
+	var c store.Credential
+	var done bool
+	err = l.store.Update(ctx, func(tx store.Tx) error {
+		p, err := newPlan(tx, e, spki, why.Time)
+		if err != nil {
+			return err
+		}
+		if c, err = p.begin(tx, why, spki); err != nil {
+			return err
+		}
+		if done = p.done != nil; done {
+			return nil
+		}
+		// The intent comes first: no certificate exists of which the store knows nothing.
+		return tx.InsertIntent(store.Intent{Serial: prepared.Serial, Credential: c.ID, TBS: prepared.TBS, Created: why.Time})
+	})
+	if err != nil || done {
+		return toRecord(c), err
+	}
+	der, err := l.ca.Sign(prepared)
+	if err != nil {
+		return Record{}, err
+	}
+	id := c.ID
+	err = l.store.Update(ctx, func(tx store.Tx) (err error) {
+		var s store.SIM
+		if c, s, err = step(tx, enrolmentSession(id), id); err != nil {
+			return err
+		}
+		if reached(c.State, api.Delivered) && !c.State.Final() { // the same request came twice, and the other was faster
+			return nil
+		}
+		fingerprint := sha256.Sum256(der)
+		c.Certificate, c.Fingerprint, c.Serial = der, fingerprint[:], prepared.Serial
+		c.NotBefore, c.NotAfter = prepared.NotBefore, prepared.NotAfter
+		return deliverEnrolled(tx, why, &c, &s)
+	})
+	return toRecord(c), err
+}
+
+// deliverEnrolled takes a credential that was signed to the state in which it leaves.
+func deliverEnrolled(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error {
+	all, err := tx.CredentialsOf(c.ICCID, why.Time)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if all[i].State == api.Active {
+			return transition.Through(tx, why, c, api.Issued, api.Delivered)
+		}
+	}
+	if err := transition.Through(tx, why, c, api.Issued, api.Delivered, api.Active); err != nil {
+		return err
+	}
+	return provisioned(tx, why, s)
+}
+
+// enrolmentSession stands in the place of a relay session: an onboarding under way loses the SIM
+// to an enrolment, and an enrolment to an onboarding that begins.
+func enrolmentSession(id string) string { return "enrolment " + id }
+
+// plan is what an enrolment finds.
+type plan struct {
+	enrolment Enrolment
+	sim       store.SIM
+	fleet     api.Fleet
+	secret    *store.EnrolmentSecret // not used up yet
+	over      []store.Credential     // whose time is over
+	lost      *store.Credential      // under way with another key
+	arrived   *store.Credential      // delivered, and presented now
+	resumed   *store.Credential      // keyed with this key: the enrolment before was cut
+	done      *store.Credential      // of this key: there is nothing to make
+}
+
+// changes tells whether the plan is more than to answer.
+func (p plan) changes() bool {
+	return p.secret != nil || p.lost != nil || p.arrived != nil || len(p.over) > 0
+}
+
+func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err error) {
+	p.enrolment = e
+	var usedFor string
+	if e.Secret != "" {
+		// Before anything is told about the SIM: whoever guesses learns nothing.
+		s, err := checkSecret(tx, e)
+		if err != nil {
+			return p, err
+		}
+		if usedFor = s.Credential; usedFor == "" {
+			p.secret = &s
+		}
+	}
+	if p.sim, err = tx.SIM(e.ICCID); errors.Is(err, store.ErrNotFound) {
+		return p, refuse.UnknownSIM(e.ICCID)
+	} else if err != nil {
+		return p, err
+	}
+	switch {
+	case p.sim.State == api.Suspended:
+		return p, refuse.Suspended(e.ICCID)
+	case p.sim.State == api.Terminated:
+		return p, refuse.Terminated(e.ICCID)
+	case p.sim.Fleet != e.Fleet:
+		return p, refuse.With(api.CodeForbidden, http.StatusForbidden, "SIM %s does not belong to fleet %s: enrol under the label of its own fleet", e.ICCID, e.Fleet)
+	}
+	if p.fleet, err = tx.Fleet(p.sim.Fleet); err != nil {
+		return p, err
+	}
+	if p.fleet.Profile.Type != api.CertificateType {
+		return p, refuse.Conflict("fleet %s has credentials of the type %q, which are not enrolled", p.fleet.Name, p.fleet.Profile.Type)
+	}
+	all, err := tx.CredentialsOf(e.ICCID, now)
+	if err != nil {
+		return p, err
+	}
+	p.sort(all, spki, now)
+	if usedFor != "" && (p.done == nil || p.done.ID != usedFor) && (p.resumed == nil || p.resumed.ID != usedFor) {
+		return p, usedSecret(e.ICCID)
+	}
+	if e.Presented != "" && !presentable(all, e.Presented, now) {
+		c, err := find(tx, e.Presented)
+		if err == nil {
+			err = usable(c, p.sim, now)
+		}
+		if err == nil {
+			err = refuse.Conflict("credential %s is of another SIM", e.Presented)
+		}
+		return p, err
+	}
+	if p.done == nil && !p.fleet.Profile.AllowReenrolment {
+		revoked, err := tx.WasRevoked(e.ICCID)
+		if err != nil {
+			return p, err
+		}
+		if revoked {
+			return p, reenrolmentDenied(e.ICCID, p.fleet.Name)
+		}
+	}
+	return p, nil
+}
+
+func presentable(all []store.Credential, id string, now time.Time) bool {
+	for _, c := range all {
+		if c.ID == id {
+			return c.State.Accepted() && !ended(c, now)
+		}
+	}
+	return false
+}
+
+// sort finds what the credentials of the SIM are to this enrolment.
+func (p *plan) sort(all []store.Credential, spki []byte, now time.Time) {
+	renewBefore := time.Duration(p.fleet.Profile.RenewBefore)
+	for i := range all {
+		c := &all[i]
+		same := bytes.Equal(c.PublicKey, spki)
+		switch {
+		case c.State.Final():
+		case ended(*c, now):
+			p.over = append(p.over, *c)
+		case c.State.Accepted() && same && now.Before(c.NotAfter.Add(-renewBefore)):
+			if p.done == nil || c.State == api.Delivered { // the younger of two
+				p.done = c
+			}
+		}
+		if c.State.Final() || ended(*c, now) || c.State == api.Active {
+			continue
+		}
+		switch {
+		case c.State == api.Delivered && c.ID == p.enrolment.Presented:
+			p.arrived = c
+		case p.done == c:
+		case c.State == api.Keyed && same:
+			p.resumed = c
+		default:
+			p.lost = c
+		}
+	}
+	if p.done == nil || p.done.State != api.Active {
+		return
+	}
+	if p.arrived != nil { // which takes the place of the active one
+		p.done = nil
+	}
+	// The device goes on with the key that it has: what was delivered beside it stays until
+	// its time is over, or until another takes its place.
+	p.lost = nil
+}
+
+// begin carries the plan out as far as the signature.
+func (p plan) begin(tx store.Tx, why transition.Cause, spki []byte) (c store.Credential, err error) {
+	for i := range p.over {
+		if err := transition.Credential(tx, byPlatform(why.Time), &p.over[i], api.Expired); err != nil {
+			return c, err
+		}
+	}
+	if p.arrived != nil {
+		if err := activate(tx, why, p.arrived, &p.sim); err != nil {
+			return c, err
+		}
+	}
+	if p.lost != nil {
+		lost := why
+		lost.Note = "the SIM enrolled with another key before it used this one"
+		if err := transition.Credential(tx, lost, p.lost, api.Superseded); err != nil {
+			return c, err
+		}
+	}
+	switch {
+	case p.done != nil:
+		c = *p.done
+	case p.resumed != nil:
+		c = *p.resumed
+	default:
+		if c, err = p.request(tx, why, spki); err != nil {
+			return c, err
+		}
+	}
+	if p.secret != nil {
+		p.secret.Credential = c.ID
+		if err := tx.SetEnrolmentSecret(*p.secret); err != nil {
+			return c, err
+		}
+	}
+	if p.done != nil {
+		return c, nil
+	}
+	p.sim.Session, p.sim.LastSeen = enrolmentSession(c.ID), why.Time
+	if p.sim.State == api.Imported {
+		return c, transition.SIM(tx, why, &p.sim, api.Seen)
+	}
+	return c, tx.UpdateSIM(p.sim)
+}
+
+// request makes the row of a new credential, whose key is known already, in the slot that the
+// active one does not occupy.
+func (p plan) request(tx store.Tx, why transition.Cause, spki []byte) (c store.Credential, err error) {
+	c = store.Credential{Credential: api.Credential{
+		ID: newID(why.Time), ICCID: p.sim.ICCID, Fleet: p.sim.Fleet, Type: api.CertificateType,
+	}}
+	all, err := tx.CredentialsOf(c.ICCID, why.Time)
+	if err != nil {
+		return c, err
+	}
+	for _, other := range all {
+		if other.State == api.Active {
+			c.Slot = 1 - other.Slot
+		}
+	}
+	if err := transition.Requested(tx, why, &c); err != nil {
+		return c, err
+	}
+	c.PublicKey = spki
+	return c, transition.Credential(tx, why, &c, api.Keyed)
+}
+
+// checkSecret finds the one-time secret of a SIM. Every refusal is the same: that the SIM is
+// unknown, has no secret, or has another.
+func checkSecret(tx store.Tx, e Enrolment) (store.EnrolmentSecret, error) {
+	s, err := tx.EnrolmentSecret(e.ICCID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return s, err
+	}
+	given := api.EnrolmentHash(e.ICCID, e.Secret)
+	if subtle.ConstantTimeCompare(given[:], s.Hash[:]) != 1 || err != nil {
+		return s, wrongSecret()
+	}
+	return s, nil
+}
+
+func wrongSecret() error {
+	return refuse.With(api.CodeUnauthorized, http.StatusUnauthorized,
+		"user name and password are not the ICCID of a SIM and its one-time enrolment secret")
+}
+
+func usedSecret(iccid string) error {
+	return refuse.With(api.CodeUnauthorized, http.StatusUnauthorized,
+		"the enrolment secret of SIM %s was used for another key: enrol with the certificate that it was used for, or have a new secret made", iccid)
+}
+
+func reenrolmentDenied(iccid, fleet string) error {
+	return refuse.With(api.CodeReenrolment, http.StatusForbidden,
+		"a credential of SIM %s was revoked, and fleet %s does not allow it a new one", iccid, fleet)
+}
