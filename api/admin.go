@@ -43,6 +43,18 @@ type Change struct {
 	Note   string           `json:"note,omitempty" maxLength:"200"`
 }
 
+// Move asks for another fleet for a SIM (POST …/sims/{iccid}/move).
+type Move struct {
+	Fleet string `json:"fleet" minLength:"1" maxLength:"64"`
+	Change
+}
+
+// Replacement asks for another SIM in the place of one (POST …/sims/{iccid}/replace).
+type Replacement struct {
+	By string `json:"by" pattern:"^[0-9]{18,20}$" patternDescription:"an ICCID of 18 to 20 digits"`
+	Change
+}
+
 // ServerRequest asks for the TLS certificate of an application server.
 type ServerRequest struct {
 	// Names are DNS names and IP addresses.

@@ -24,6 +24,7 @@ const (
 	CodeSIMSuspended    Code = "sim_suspended"      //
 	CodeSIMTerminated   Code = "sim_terminated"     //
 	CodeReenrolment     Code = "reenrolment_denied" // the SIM's credential was revoked and the fleet allows no new one
+	CodeLineage         Code = "lineage_broken"     // the SIM does not hold the key of the credential that has ended
 	CodeCardNotGenuine  Code = "card_not_genuine"   // the card does not hold the keys of this SIM, or its answers were altered
 	CodeCardRefused     Code = "card_refused"       // the card refused a command
 	CodeCardMisbehaved  Code = "card_misbehaved"    // the card answered something that cannot be true

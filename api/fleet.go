@@ -12,6 +12,9 @@ type Fleet struct {
 	Name    string    `json:"name" minLength:"1" maxLength:"64" pattern:"^[a-z0-9][a-z0-9._-]*$"`
 	Profile Profile   `json:"profile"`
 	Created time.Time `json:"created,omitzero" readOnly:"true"`
+	// Version counts the changes of the profile, from 1. In a request to change it, the
+	// version that was read, so that two operators do not undo each other; 0: whatever it is.
+	Version int64 `json:"version,omitempty" minimum:"0"`
 }
 
 // CredentialType is what a credential is made of.
@@ -21,6 +24,19 @@ type CredentialType string
 const (
 	CertificateType CredentialType = "certificate" // Type I: a key pair made in the SIM and its certificate
 	PSKType         CredentialType = "psk"         // Type II: a pre-shared key
+)
+
+// Renewal is how a credential that nears its end is followed by the next one.
+type Renewal string
+
+// The ways of renewal.
+const (
+	// Rotate makes a new key, or a new PSK, in the other slot: the old credential works until the
+	// new one has.
+	Rotate Renewal = "rotate"
+	// Renew gives the same key a new certificate, in the same slot. It spares the SIM the making
+	// of a key, and cannot be tried before it is used.
+	Renew Renewal = "renew"
 )
 
 // Profile is what the SIMs of a fleet are given. Zero fields are filled by [Profile.WithDefaults].
@@ -45,11 +61,34 @@ type Profile struct {
 	Lifetime    Duration `json:"lifetime,omitzero"`
 	RenewBefore Duration `json:"renew_before,omitzero"`
 
-	// AllowReenrolment lets a SIM whose credential was revoked onboard again.
+	// Renewal is how: by default with a new key.
+	Renewal Renewal `json:"renewal,omitempty" enum:"rotate,renew"`
+
+	// Grace is how long after the end of its credential a SIM may still come for the next one. If
+	// it is set, the SIM has to prove that it holds the key of the one that has ended. 0: for
+	// ever, and without that. Only for certificates.
+	Grace Duration `json:"grace,omitzero"`
+
+	// CheckIn is the longest time between two visits of a device, and so the time within which
+	// a campaign reaches it. 0: it comes only for renewals.
+	CheckIn Duration `json:"check_in,omitzero"`
+
+	// RevokeOnRenew revokes a certificate, as superseded, when the next one is in use, for those
+	// who follow only the CRL.
+	RevokeOnRenew bool `json:"revoke_on_renew,omitempty"`
+
+	// AllowReenrolment lets a SIM whose credential was revoked, or has ended longer ago than the
+	// grace, onboard again.
 	AllowReenrolment bool `json:"allow_reenrolment,omitempty"`
 
 	// EST lets the SIMs enrol over EST too. Nil: they do not. Only for certificates.
 	EST *EST `json:"est,omitempty"`
+
+	// IssuesPerDay is how many credentials one SIM may begin within 24 hours. 0: any number.
+	IssuesPerDay int `json:"issues_per_day,omitempty" minimum:"0" maximum:"1000"`
+
+	// Canary is the share of the SIMs, in percent, with which a campaign begins. 0: all at once.
+	Canary int `json:"canary,omitempty" minimum:"0" maximum:"99"`
 }
 
 // Slot names the objects on the SIM that hold one credential.
@@ -86,6 +125,9 @@ func (p Profile) WithDefaults() Profile {
 	if p.RenewBefore == 0 {
 		p.RenewBefore = p.Lifetime / 3
 	}
+	if p.Renewal == "" {
+		p.Renewal = Rotate
+	}
 	return p
 }
 
@@ -93,6 +135,9 @@ func (p Profile) WithDefaults() Profile {
 func (p Profile) Check() error {
 	if p.RenewBefore < 0 || p.RenewBefore >= p.Lifetime {
 		return fmt.Errorf("renew_before %s does not lie within the lifetime %s", p.RenewBefore, p.Lifetime)
+	}
+	if err := p.checkPolicy(); err != nil {
+		return err
 	}
 	var ids []iotsafe.ID
 	switch p.Type {
@@ -123,6 +168,27 @@ func (p Profile) Check() error {
 		if err := id.Check(); err != nil {
 			return fmt.Errorf("slots: %w", err)
 		}
+	}
+	return nil
+}
+
+// checkPolicy checks what concerns the time after the first credential.
+func (p Profile) checkPolicy() error {
+	switch {
+	case p.Renewal != Rotate && p.Renewal != Renew && p.Renewal != "":
+		return fmt.Errorf("renewal %q: want %q or %q", p.Renewal, Rotate, Renew)
+	case p.Renewal == Renew && p.Type == PSKType:
+		return fmt.Errorf("renewal %q: a pre-shared key is never given a second life: want %q", Renew, Rotate)
+	case p.Grace < 0 || p.CheckIn < 0:
+		return fmt.Errorf("grace %s, check_in %s: want no negative time", p.Grace, p.CheckIn)
+	case p.Grace > 0 && p.Type == PSKType:
+		return fmt.Errorf("grace %s: the secret of a PSK that has ended is forgotten, so that the SIM cannot prove that it holds it: leave the grace away", p.Grace)
+	case p.CheckIn > 0 && p.CheckIn < Duration(time.Minute):
+		return fmt.Errorf("check_in %s: want at least a minute", p.CheckIn)
+	case p.IssuesPerDay < 0:
+		return fmt.Errorf("issues_per_day %d: want 0 or more", p.IssuesPerDay)
+	case p.Canary < 0 || p.Canary > 99:
+		return fmt.Errorf("canary %d: want a share of 0 to 99 percent", p.Canary)
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ type SIM struct {
 	State   SIMState  `json:"state"`
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
+	// Replaces is the ICCID of the SIM whose place it has taken, if it has.
+	Replaces string `json:"replaces,omitempty"`
 	// LastSeen is when it last proved itself; zero if never.
 	LastSeen   time.Time  `json:"last_seen,omitzero"`
 	Attributes Attributes `json:"attributes,omitempty"`

@@ -48,6 +48,12 @@ func (c *Client) Fleet(ctx context.Context, name string) (Fleet, error) {
 	return get[Fleet](ctx, c, item(PathFleets, name))
 }
 
+// UpdateFleet changes the profile of a fleet. What the profile leaves open gets its default.
+func (c *Client) UpdateFleet(ctx context.Context, f Fleet) (changed Fleet, err error) {
+	err = c.call(ctx, http.MethodPut, item(PathFleets, f.Name), nil, f, &changed)
+	return changed, err
+}
+
 // Fleets lists the fleets by name. A list ends at the first error.
 func (c *Client) Fleets(ctx context.Context) iter.Seq2[Fleet, error] {
 	return list[Fleet](ctx, c, PathFleets, nil)
@@ -106,6 +112,16 @@ func (c *Client) TerminateSIM(ctx context.Context, iccid string, change Change) 
 // before it, if there was one, is good no longer.
 func (c *Client) NewEnrolmentSecret(ctx context.Context, iccid string) (EnrolmentSecret, error) {
 	return post[EnrolmentSecret](ctx, c, item(PathSIMs, iccid, "enrolment-secret"), struct{}{})
+}
+
+// MoveSIM takes a SIM to another fleet.
+func (c *Client) MoveSIM(ctx context.Context, iccid string, m Move) (SIM, error) {
+	return post[SIM](ctx, c, item(PathSIMs, iccid, "move"), m)
+}
+
+// ReplaceSIM puts another SIM in the place of one, which is terminated, and returns the other.
+func (c *Client) ReplaceSIM(ctx context.Context, iccid string, r Replacement) (SIM, error) {
+	return post[SIM](ctx, c, item(PathSIMs, iccid, "replace"), r)
 }
 
 // RevokeSIM revokes every credential of a SIM that is not at its end, and returns them.

@@ -53,18 +53,20 @@ func TestACutAnywhereLeavesTheSIMUsable(t *testing.T) {
 	for name, kind := range map[string]struct {
 		fleet, profile  string
 		rotation, trial bool
+		renewal         api.Renewal
 	}{
-		"first certificate":                {"meters", "common", false, false},
-		"rotated certificate":              {"rotating-meters", "common", true, false},
-		"rotated certificate with a trial": {"trying-meters", "common", true, true},
-		"first PSK":                        {"tags", "type2", false, false},
-		"rotated PSK":                      {"rotating-tags", "type2", true, false},
-		"rotated PSK with a trial":         {"trying-tags", "type2", true, true},
+		"first certificate":                {"meters", "common", false, false, ""},
+		"rotated certificate":              {"rotating-meters", "common", true, false, api.Rotate},
+		"rotated certificate with a trial": {"trying-meters", "common", true, true, api.Rotate},
+		"renewed certificate":              {"renewing-meters", "common", true, true, api.Renew},
+		"first PSK":                        {"tags", "type2", false, false, ""},
+		"rotated PSK":                      {"rotating-tags", "type2", true, false, api.Rotate},
+		"rotated PSK with a trial":         {"trying-tags", "type2", true, true, api.Rotate},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			p := api.Profile{Type: api.CertificateType}
+			p := api.Profile{Type: api.CertificateType, Renewal: kind.renewal}
 			if kind.profile == "type2" {
 				p.Type = api.PSKType
 			}

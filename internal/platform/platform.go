@@ -71,6 +71,7 @@ type Platform struct {
 	options     Options
 	store       store.Store
 	life        *credential.Life
+	relay       *relay.Relay
 	server      *httpapi.Server
 	certificate *serverCertificate
 	node        *node.Node // nil: there are no others
@@ -115,7 +116,13 @@ func open(dir folder, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{options: o, store: rows, certificate: certificate, close: sync.OnceValue(rows.Close)}
+	p := &Platform{options: o, store: rows, certificate: certificate}
+	p.close = sync.OnceValue(func() error {
+		if p.relay != nil {
+			p.relay.Close()
+		}
+		return rows.Close()
+	})
 	if err := p.assemble(ctx, authority, envelope.New(kek), transportKey); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -142,7 +149,8 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, secrets *enve
 	}
 	p.life = credential.New(p.store, secrets, authority, clock)
 	relayOptions.Life = p.life
-	var sessions node.Sessions = relay.New(relayOptions)
+	p.relay = relay.New(relayOptions)
+	var sessions node.Sessions = p.relay
 	if p.node != nil {
 		sessions = p.node.Relay(sessions)
 	}

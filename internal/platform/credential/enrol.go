@@ -108,7 +108,7 @@ func supersedeActive(tx store.Tx, why transition.Cause, iccid string) error {
 	}
 	for i := range all {
 		if all[i].State == api.Active {
-			if err := transition.Credential(tx, why, &all[i], api.Superseded); err != nil {
+			if err := supersede(tx, why, &all[i]); err != nil {
 				return err
 			}
 		}
@@ -284,13 +284,9 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err 
 		}
 		return p, err
 	}
-	if p.done == nil && !p.fleet.Profile.AllowReenrolment {
-		revoked, err := tx.WasRevoked(e.ICCID)
-		if err != nil {
+	if p.done == nil {
+		if err := checkEnrolment(tx, p.fleet, e.ICCID); err != nil {
 			return p, err
-		}
-		if revoked {
-			return p, reenrolmentDenied(e.ICCID, p.fleet.Name)
 		}
 	}
 	return p, nil
@@ -399,10 +395,19 @@ func (p plan) request(tx store.Tx, why transition.Cause, spki []byte) (c store.C
 	if err != nil {
 		return c, err
 	}
+	holds := false
 	for _, other := range all {
 		if other.State == api.Active {
-			c.Slot = 1 - other.Slot
+			c.Slot, holds = 1-other.Slot, true
 		}
+	}
+	if !holds && p.secret == nil { // a secret is an operator's word for the SIM
+		if err := checkLineage(tx, why.Time, p.fleet, c.ICCID, p.enrolment.Key); err != nil {
+			return c, err
+		}
+	}
+	if err := checkRate(tx, why.Time, p.fleet, c.ICCID); err != nil {
+		return c, err
 	}
 	if err := transition.Requested(tx, why, &c); err != nil {
 		return c, err
@@ -433,9 +438,4 @@ func wrongSecret() error {
 func usedSecret(iccid string) error {
 	return refuse.With(api.CodeUnauthorized, http.StatusUnauthorized,
 		"the enrolment secret of SIM %s was used for another key: enrol with the certificate that it was used for, or have a new secret made", iccid)
-}
-
-func reenrolmentDenied(iccid, fleet string) error {
-	return refuse.With(api.CodeReenrolment, http.StatusForbidden,
-		"a credential of SIM %s was revoked, and fleet %s does not allow it a new one", iccid, fleet)
 }

@@ -193,7 +193,7 @@ func TestAnEnrolmentThatWasCutIsTakenUpAgain(t *testing.T) {
 	if err := w.Registry.Authenticated(t.Context(), e.ICCID, "s"); err != nil {
 		t.Fatal(err)
 	}
-	c, err := w.Life.Request(t.Context(), "s", e.ICCID, 0)
+	c, err := w.Life.Request(t.Context(), "s", e.ICCID, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ var acts = map[string]act{
 		return w.Registry.Authenticated(ctx, iccid, session)
 	},
 	"request": func(ctx context.Context, w *fixture.World, iccid, session, _ string, slot int, _ *ecdsa.PublicKey) error {
-		_, err := w.Life.Request(ctx, session, iccid, slot)
+		_, err := w.Life.Request(ctx, session, iccid, slot, nil)
 		return err
 	},
 	"keyed": func(ctx context.Context, w *fixture.World, _, session, id string, _ int, key *ecdsa.PublicKey) error {

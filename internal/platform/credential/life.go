@@ -14,6 +14,7 @@ package credential
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -120,21 +121,23 @@ func (l *Life) Current(ctx context.Context, iccid string) ([]Record, error) {
 }
 
 // Request decides to give a SIM a credential in a slot, which its active one must not
-// occupy. If one is under way already it is returned instead, whatever its slot.
-func (l *Life) Request(ctx context.Context, session, iccid string, slot int) (record Record, err error) {
+// occupy. If one is under way already it is returned instead, whatever its slot. Where the
+// fleet asks for a lineage, proved is the key of a credential that has ended, and that the SIM
+// has shown to hold; see [Life.Ended].
+func (l *Life) Request(ctx context.Context, session, iccid string, slot int, proved *ecdsa.PublicKey) (record Record, err error) {
 	if slot != 0 && slot != 1 {
 		return record, refuse.BadRequest("slot %d: want 0 or 1", slot)
 	}
 	why := l.bySIM()
 	err = l.store.Update(ctx, func(tx store.Tx) error {
-		c, err := request(tx, why, session, iccid, slot)
+		c, err := request(tx, why, session, iccid, slot, proved)
 		record = toRecord(c)
 		return err
 	})
 	return record, err
 }
 
-func request(tx store.Tx, why transition.Cause, session, iccid string, slot int) (store.Credential, error) {
+func request(tx store.Tx, why transition.Cause, session, iccid string, slot int, proved *ecdsa.PublicKey) (store.Credential, error) {
 	s, err := admitted(tx, session, iccid)
 	if err != nil {
 		return store.Credential{}, err
@@ -143,19 +146,14 @@ func request(tx store.Tx, why transition.Cause, session, iccid string, slot int)
 	if err != nil {
 		return store.Credential{}, err
 	}
-	if !fleet.Profile.AllowReenrolment {
-		revoked, err := tx.WasRevoked(iccid)
-		if err != nil {
-			return store.Credential{}, err
-		}
-		if revoked {
-			return store.Credential{}, reenrolmentDenied(iccid, fleet.Name)
-		}
+	if err := checkEnrolment(tx, fleet, iccid); err != nil {
+		return store.Credential{}, err
 	}
 	all, err := tx.CredentialsOf(iccid, why.Time)
 	if err != nil {
 		return store.Credential{}, err
 	}
+	holds := false // a credential that is good
 	for i := range all {
 		c := &all[i]
 		switch {
@@ -168,7 +166,17 @@ func request(tx store.Tx, why transition.Cause, session, iccid string, slot int)
 			return *c, nil
 		case c.Slot == slot:
 			return store.Credential{}, refuse.Conflict("slot %d of SIM %s holds its active credential: a new one needs the other slot", slot, iccid)
+		default:
+			holds = true
 		}
+	}
+	if !holds {
+		if err := checkLineage(tx, why.Time, fleet, iccid, proved); err != nil {
+			return store.Credential{}, err
+		}
+	}
+	if err := checkRate(tx, why.Time, fleet, iccid); err != nil {
+		return store.Credential{}, err
 	}
 	c := store.Credential{Credential: api.Credential{
 		ID: newID(why.Time), ICCID: iccid, Fleet: s.Fleet, Type: fleet.Profile.Type, Slot: slot,

@@ -22,7 +22,7 @@ func begun(t *testing.T, w *fixture.World, fleet string) (string, credential.Rec
 	if err := w.Registry.Authenticated(t.Context(), iccid, fixture.Session); err != nil {
 		t.Fatal(err)
 	}
-	c, err := w.Life.Request(t.Context(), fixture.Session, iccid, 0)
+	c, err := w.Life.Request(t.Context(), fixture.Session, iccid, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestARepeatedStepIsAnsweredFromTheStateFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps := []func() (credential.Record, error){
-		func() (credential.Record, error) { return w.Life.Request(ctx, fixture.Session, c.ICCID, 1) },
+		func() (credential.Record, error) { return w.Life.Request(ctx, fixture.Session, c.ICCID, 1, nil) },
 		func() (credential.Record, error) { return w.Life.Keyed(ctx, fixture.Session, c.ID, key) },
 		func() (credential.Record, error) { return w.Life.Issue(ctx, fixture.Session, c.ID) },
 		func() (credential.Record, error) { return w.Life.Deliver(ctx, fixture.Session, c.ID) },
@@ -143,7 +143,7 @@ func TestAnotherKeyNeedsAnotherCredential(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	fresh, err := w.Life.Request(ctx, fixture.Session, iccid, 0)
+	fresh, err := w.Life.Request(ctx, fixture.Session, iccid, 0, nil)
 	if err != nil || fresh.ID == c.ID {
 		t.Fatal(fresh.ID, err)
 	}
@@ -158,7 +158,7 @@ func TestAnotherKeyNeedsAnotherCredential(t *testing.T) {
 func TestRotationSupersedesTheOldCredential(t *testing.T) {
 	w := fixture.New(t)
 	iccid, old := w.Provisioned(t, "meters")
-	_, err := w.Life.Request(t.Context(), fixture.Session, iccid, old.Slot)
+	_, err := w.Life.Request(t.Context(), fixture.Session, iccid, old.Slot, nil)
 	fixture.Refused(t, err, api.CodeConflict) // it would overwrite the active one
 	fresh, err := w.Provision(t.Context(), fixture.Session, iccid, 1)
 	if err != nil || fresh.State != api.Active {
@@ -227,7 +227,7 @@ func TestOnlyTheLatestSessionGoesOn(t *testing.T) {
 	}
 	_, err = w.Life.Keyed(ctx, fixture.Session, c.ID, key)
 	fixture.Refused(t, err, api.CodeSessionReplaced)
-	_, err = w.Life.Request(ctx, fixture.Session, iccid, 0)
+	_, err = w.Life.Request(ctx, fixture.Session, iccid, 0, nil)
 	fixture.Refused(t, err, api.CodeSessionReplaced)
 	fixture.Refused(t, w.Life.Abandon(ctx, fixture.Session, c.ID, ""), api.CodeSessionReplaced)
 	if _, err := w.Life.Keyed(ctx, "another", c.ID, key); err != nil {
@@ -243,7 +243,7 @@ func TestARevokedSIMEnrolsAgainOnlyIfItsFleetAllows(t *testing.T) {
 		if _, err := w.Life.Revoke(ctx, "test", c.ID, api.Change{Reason: api.ReasonKeyCompromise}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := w.Life.Request(ctx, fixture.Session, iccid, 1)
+		_, err := w.Life.Request(ctx, fixture.Session, iccid, 1, nil)
 		if allowed && err != nil {
 			t.Error(err)
 		}
@@ -257,7 +257,7 @@ func TestRevokingTheActiveCredentialStopsARotationUnderWay(t *testing.T) {
 	w := fixture.New(t)
 	ctx := t.Context()
 	iccid, c := w.Provisioned(t, "meters")
-	next, err := w.Life.Request(ctx, fixture.Session, iccid, 1)
+	next, err := w.Life.Request(ctx, fixture.Session, iccid, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +344,7 @@ func TestASuspendedSIMTakesNoStep(t *testing.T) {
 	w := fixture.New(t)
 	ctx := t.Context()
 	iccid, _ := w.Provisioned(t, "meters")
-	next, err := w.Life.Request(ctx, fixture.Session, iccid, 1)
+	next, err := w.Life.Request(ctx, fixture.Session, iccid, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +353,7 @@ func TestASuspendedSIMTakesNoStep(t *testing.T) {
 	}
 	_, err = w.Life.Deliver(ctx, fixture.Session, next.ID)
 	fixture.Refused(t, err, api.CodeSIMSuspended)
-	_, err = w.Life.Request(ctx, fixture.Session, iccid, 1)
+	_, err = w.Life.Request(ctx, fixture.Session, iccid, 1, nil)
 	fixture.Refused(t, err, api.CodeSIMSuspended)
 }
 

@@ -120,6 +120,18 @@ func (l *Life) Activate(ctx context.Context, session, id string, confirmation *a
 	})
 }
 
+// supersede ends a credential whose successor is in use, as its fleet wants it.
+func supersede(tx store.Tx, why transition.Cause, c *store.Credential) error {
+	if err := transition.Credential(tx, why, c, api.Superseded); err != nil {
+		return err
+	}
+	fleet, err := tx.Fleet(c.Fleet)
+	if err != nil || !fleet.Profile.RevokeOnRenew || c.Certificate == nil || ended(*c, why.Time) {
+		return err
+	}
+	return transition.Revoke(tx, why, c, api.ReasonSuperseded)
+}
+
 // confirm checks a SIM's proof that it holds a PSK.
 func (l *Life) confirm(ctx context.Context, c api.Credential, given *api.Confirmation) error {
 	if given == nil || len(given.Challenge) != perso.ChallengeSize {

@@ -66,6 +66,9 @@ func goodRequests(t testing.TB) map[string]request {
 		"terminate-sim":      {"POST", sim + "/terminate", `{"reason":"cessationOfOperation"}`, 200, writes},
 		"revoke-sim":         {"POST", sim + "/revoke", `{"reason":"keyCompromise"}`, 200, writes},
 		"revoke-credential":  {"POST", cred + "/revoke", `{"reason":"keyCompromise"}`, 200, writes},
+		"move-sim":           {"POST", sim + "/move", `{"fleet":"meters","note":"sold"}`, 200, writes},
+		"replace-sim":        {"POST", sim + "/replace", `{"by":"8988211000000000025","reason":"superseded"}`, 200, writes},
+		"update-fleet":       {"PUT", api.PathFleets + "/meters", `{"name":"meters","version":1,"profile":{"type":"certificate","renewal":"renew"}}`, 200, admin},
 
 		"create-fleet": {"POST", api.PathFleets, `{"name":"meters","profile":{"type":"certificate","lifetime":"720h","trust_anchor":"03",
 			"slots":[{"private_key":"01","public_key":"01","certificate":"02"},{"private_key":"11","public_key":"11","certificate":"12"}]}}`, 201, admin},

@@ -134,6 +134,26 @@ func (f fakeRegistry) SetAttributes(ctx context.Context, actor, iccid string, _ 
 	return f.change(ctx, actor, iccid, api.Provisioned)
 }
 
+func (f fakeRegistry) UpdateFleet(_ context.Context, actor, name string, fleet api.Fleet) (api.Fleet, error) {
+	if name != "meters" {
+		return api.Fleet{}, refuse.UnknownFleet(name)
+	}
+	fleet.Name, fleet.Profile = name, fleet.Profile.WithDefaults()
+	return fleet, f.acted(actor)
+}
+
+func (f fakeRegistry) Move(ctx context.Context, actor, iccid string, m api.Move) (api.SIM, error) {
+	s, err := f.change(ctx, actor, iccid, api.Provisioned)
+	s.Fleet = m.Fleet
+	return s, err
+}
+
+func (f fakeRegistry) Replace(ctx context.Context, actor, iccid string, r api.Replacement) (api.SIM, error) {
+	s, err := f.change(ctx, actor, iccid, api.Imported)
+	s.ICCID, s.Replaces = r.By, iccid
+	return s, err
+}
+
 func (f fakeRegistry) Suspend(ctx context.Context, actor, iccid string, _ api.Change) (api.SIM, error) {
 	return f.change(ctx, actor, iccid, api.Suspended)
 }

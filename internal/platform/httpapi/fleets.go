@@ -9,8 +9,16 @@ import (
 	"github.com/simroot/simroot/api"
 )
 
-type fleetInput struct {
+// FleetPath names a fleet.
+type FleetPath struct {
 	Name string `path:"name" maxLength:"64" doc:"The name of the fleet."`
+}
+
+type fleetInput struct{ FleetPath }
+
+type fleetChange struct {
+	FleetPath
+	Body api.Fleet
 }
 
 func (s *Server) addFleets() {
@@ -33,6 +41,15 @@ func (s *Server) addFleets() {
 		Summary: "Get one fleet", Description: "Returns a fleet with its credential profile.",
 	}, readers, func(ctx context.Context, in *fleetInput) (*with[api.Fleet], error) {
 		return answer(s.services.Registry.Fleet(ctx, in.Name))
+	})
+	add(s, huma.Operation{
+		OperationID: "update-fleet", Method: http.MethodPut, Path: api.PathFleets + "/{name}", Tags: []string{tagFleets},
+		Summary: "Change a fleet's profile",
+		Description: "Puts another profile in the place of the fleet's. SIMs follow at their next renewal. Type, slots and trust anchor stay while the fleet has SIMs. " +
+			"With a version, the change is refused if another came first. A repetition changes nothing.",
+		RequestBody: exampleBody(map[string]any{"name": "meters", "version": 1, "profile": map[string]any{"type": "certificate", "lifetime": "720h", "renewal": "renew", "check_in": "24h"}}),
+	}, admins, func(ctx context.Context, in *fleetChange) (*with[api.Fleet], error) {
+		return answer(s.services.Registry.UpdateFleet(ctx, actor(ctx), in.Name, in.Body))
 	})
 	s.addBatches()
 }

@@ -42,12 +42,15 @@ type Registry interface {
 	// TransportKey is the public key to which SIM keys in batches are sealed.
 	TransportKey() []byte
 	CreateFleet(ctx context.Context, actor string, f api.Fleet) (api.Fleet, error)
+	UpdateFleet(ctx context.Context, actor, name string, f api.Fleet) (api.Fleet, error)
 	Fleet(ctx context.Context, name string) (api.Fleet, error)
 	Fleets(ctx context.Context, after string, limit int) (api.Page[api.Fleet], error)
 	Import(ctx context.Context, actor, fleet string, batch io.Reader) (api.ImportResult, error)
 	SIM(ctx context.Context, iccid string) (api.SIM, error)
 	SIMs(ctx context.Context, f registry.Filter, after string, limit int) (api.Page[api.SIM], error)
 	SetAttributes(ctx context.Context, actor, iccid string, c api.AttributeChange) (api.SIM, error)
+	Move(ctx context.Context, actor, iccid string, m api.Move) (api.SIM, error)
+	Replace(ctx context.Context, actor, iccid string, r api.Replacement) (api.SIM, error)
 	Suspend(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
 	Resume(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)
 	Terminate(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error)

@@ -24,6 +24,14 @@ type (
 		SIMPath
 		Body api.AttributeChange
 	}
+	simMove struct {
+		SIMPath
+		Body api.Move
+	}
+	simReplacement struct {
+		SIMPath
+		Body api.Replacement
+	}
 	simsInput struct {
 		Paging
 		Fleet string `query:"fleet" maxLength:"64" doc:"Only SIMs of this fleet."`
@@ -72,6 +80,22 @@ func (s *Server) addSIMs() {
 			return answer(verb.apply(ctx, actor(ctx), in.ICCID, in.Body))
 		})
 	}
+	add(s, huma.Operation{
+		OperationID: "move-sim", Method: http.MethodPost, Path: api.PathSIMs + "/{iccid}/move", Tags: []string{tagSIMs},
+		Summary:     "Move a SIM to another fleet",
+		Description: "The SIM keeps its credential and gets one of the new fleet when it comes next. A repetition changes nothing.",
+		RequestBody: exampleBody(map[string]any{"fleet": "meters-south", "note": "sold"}),
+	}, writers, func(ctx context.Context, in *simMove) (*with[api.SIM], error) {
+		return answer(s.services.Registry.Move(ctx, actor(ctx), in.ICCID, in.Body))
+	})
+	add(s, huma.Operation{
+		OperationID: "replace-sim", Method: http.MethodPost, Path: api.PathSIMs + "/{iccid}/replace", Tags: []string{tagSIMs},
+		Summary:     "Replace a SIM",
+		Description: "A SIM that has never come takes over the fleet of this one, which is terminated: both, or neither. Returns the new SIM. A repetition changes nothing.",
+		RequestBody: exampleBody(map[string]any{"by": "8988211000000000025", "note": "water damage"}),
+	}, writers, func(ctx context.Context, in *simReplacement) (*with[api.SIM], error) {
+		return answer(s.services.Registry.Replace(ctx, actor(ctx), in.ICCID, in.Body))
+	})
 	add(s, huma.Operation{
 		OperationID: "revoke-sim", Method: http.MethodPost, Path: api.PathSIMs + "/{iccid}/revoke", Tags: []string{tagSIMs},
 		Summary:     "Revoke a SIM's credentials",

@@ -90,22 +90,34 @@ func (r *Registry) Resume(ctx context.Context, actor, iccid string, c api.Change
 
 // Terminate ends a SIM's life and revokes all its credentials.
 func (r *Registry) Terminate(ctx context.Context, actor, iccid string, c api.Change) (api.SIM, error) {
-	return r.change(ctx, actor, iccid, c, api.Terminated, func(tx store.Tx, why transition.Cause, _ store.SIM) error {
-		credentials, err := tx.CredentialsOf(iccid, why.Time)
-		if err != nil {
+	return r.change(ctx, actor, iccid, c, api.Terminated, func(tx store.Tx, why transition.Cause, s store.SIM) error {
+		return revokeAll(tx, why, s.ICCID, c.Reason)
+	})
+}
+
+// terminate is Terminate within a transaction.
+func terminate(tx store.Tx, why transition.Cause, s *store.SIM, reason api.RevocationReason) error {
+	if err := revokeAll(tx, why, s.ICCID, reason); err != nil {
+		return err
+	}
+	return transition.SIM(tx, why, s, api.Terminated)
+}
+
+// revokeAll revokes what a SIM holds, since it goes out of use unless another reason is given.
+func revokeAll(tx store.Tx, why transition.Cause, iccid string, reason api.RevocationReason) error {
+	credentials, err := tx.CredentialsOf(iccid, why.Time)
+	if err != nil {
+		return err
+	}
+	if reason == "" {
+		reason = api.ReasonCessationOfOperation
+	}
+	for i := range credentials {
+		if err := transition.Revoke(tx, why, &credentials[i], reason); err != nil {
 			return err
 		}
-		reason := c.Reason
-		if reason == "" {
-			reason = api.ReasonCessationOfOperation
-		}
-		for i := range credentials {
-			if err := transition.Revoke(tx, why, &credentials[i], reason); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // change takes a SIM to a state at an operator's request, after what has to come first.

@@ -67,15 +67,12 @@ func (r *Registry) CreateFleet(ctx context.Context, actor string, f api.Fleet) (
 	if !fleetName.MatchString(f.Name) {
 		return f, refuse.BadRequest("fleet name %q: want 1 to 64 of a-z, 0-9, '.', '_', '-', the first a letter or digit", f.Name)
 	}
-	f.Profile = f.Profile.WithDefaults()
-	if err := f.Profile.Check(); err != nil {
-		return f, refuse.BadRequest("profile: %v", err)
+	var err error
+	if f.Profile, err = complete(f.Profile); err != nil {
+		return f, err
 	}
-	if len(f.Profile.Organization) > 64 {
-		return f, refuse.BadRequest("organization: %d bytes: a certificate has room for 64", len(f.Profile.Organization))
-	}
-	f.Created = r.now()
-	err := r.store.Update(ctx, func(tx store.Tx) error {
+	f.Created, f.Version = r.now(), 1
+	err = r.store.Update(ctx, func(tx store.Tx) error {
 		err := tx.InsertFleet(f)
 		if errors.Is(err, store.ErrExists) {
 			return refuse.With(api.CodeAlreadyExists, http.StatusConflict, "there is a fleet %q already", f.Name)
@@ -86,6 +83,18 @@ func (r *Registry) CreateFleet(ctx context.Context, actor string, f api.Fleet) (
 		return audit.Append(tx, api.AuditEntry{Time: f.Created, Actor: actor, Action: "fleet.created", Subject: f.Name})
 	})
 	return f, err
+}
+
+// complete fills what a profile leaves open, and refuses one that cannot be used.
+func complete(p api.Profile) (api.Profile, error) {
+	p = p.WithDefaults()
+	if err := p.Check(); err != nil {
+		return p, refuse.BadRequest("profile: %v", err)
+	}
+	if len(p.Organization) > 64 {
+		return p, refuse.BadRequest("organization: %d bytes: a certificate has room for 64", len(p.Organization))
+	}
+	return p, nil
 }
 
 // Fleet returns one fleet.

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -69,7 +70,7 @@ func (w *walk) run() (*api.RelayResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.replaces = active != nil && active.Type == c.Type && w.holds(*active, store, true)
+	w.replaces = active != nil && active.Type == c.Type && active.Slot != c.Slot && w.holds(*active, store, true)
 	switch w.fleet.Profile.Type {
 	case api.PSKType:
 		c, err = w.deliverSecret(c, store)
@@ -86,8 +87,20 @@ func (w *walk) end(c credential.Record, changed bool) *api.RelayResult {
 	return &api.RelayResult{
 		Credential: c.Credential,
 		Changed:    changed,
-		RenewAt:    c.NotAfter.Add(-time.Duration(w.fleet.Profile.RenewBefore)),
+		RenewAt:    w.comeAgain(c),
 	}
+}
+
+// comeAgain is when the device is to come next: for the renewal, or to see if there is anything
+// else for it.
+func (w *walk) comeAgain(c credential.Record) time.Time {
+	at := c.NotAfter.Add(-time.Duration(w.fleet.Profile.RenewBefore))
+	if every := time.Duration(w.fleet.Profile.CheckIn); every > 0 {
+		if look := w.now().Add(every); look.Before(at) {
+			return look.UTC().Truncate(time.Second)
+		}
+	}
+	return at
 }
 
 // current finds the SIM's active credential and the one under way, if there are any.
@@ -109,7 +122,7 @@ func (w *walk) current() (active, unfinished *credential.Record, err error) {
 // good tells whether the SIM holds the credential, can use it, and need not renew it yet.
 func (w *walk) good(c credential.Record, store contents) bool {
 	renewAt := c.NotAfter.Add(-time.Duration(w.fleet.Profile.RenewBefore))
-	return c.Type == w.fleet.Profile.Type && w.now().Before(renewAt) && w.holds(c, store, true)
+	return c.Type == w.fleet.Profile.Type && c.Fleet == w.fleet.Name && w.now().Before(renewAt) && w.holds(c, store, true)
 }
 
 // holds tells whether the slot of a credential contains what belongs there.
@@ -136,6 +149,19 @@ func (w *walk) choose(active, unfinished *credential.Record, store contents) (cr
 			return credential.Record{}, err
 		}
 	}
+	if active != nil && w.renews(*active, store) {
+		if err := w.proveKey(active.Slot, active.PublicKey); err != nil {
+			return credential.Record{}, err
+		}
+		return w.life.Renew(w.ctx, w.session, string(w.iccid))
+	}
+	var proved *ecdsa.PublicKey
+	if active == nil && w.fleet.Profile.Grace > 0 {
+		var err error
+		if proved, err = w.lineage(store); err != nil {
+			return credential.Record{}, err
+		}
+	}
 	slot := 0
 	switch {
 	case active != nil:
@@ -143,12 +169,17 @@ func (w *walk) choose(active, unfinished *credential.Record, store contents) (cr
 	case w.slotInUse(0, store) && !w.slotInUse(1, store):
 		slot = 1
 	}
-	return w.life.Request(w.ctx, w.session, string(w.iccid), slot)
+	return w.life.Request(w.ctx, w.session, string(w.iccid), slot, proved)
+}
+
+// renews tells whether the SIM's next credential has the key of the one that it uses.
+func (w *walk) renews(active credential.Record, store contents) bool {
+	return w.fleet.Profile.Renewal == api.Renew && active.Type == api.CertificateType && w.fleet.Profile.Type == api.CertificateType && w.holds(active, store, true)
 }
 
 // canGoOn tells whether an unfinished credential is still of use.
 func (w *walk) canGoOn(c credential.Record, active *credential.Record, store contents) bool {
-	if c.Type != w.fleet.Profile.Type || active != nil && active.Slot == c.Slot {
+	if c.Type != w.fleet.Profile.Type || active != nil && active.Slot == c.Slot && !bytes.Equal(active.PublicKey, c.PublicKey) {
 		return false
 	}
 	if c.State == api.Requested || c.Type == api.PSKType {

@@ -75,6 +75,8 @@ type Fleets interface {
 	InsertFleet(api.Fleet) error // ErrExists
 	Fleet(name string) (api.Fleet, error)
 	ListFleets(after string, limit int) ([]api.Fleet, error)
+	// UpdateFleet changes Profile and Version.
+	UpdateFleet(api.Fleet) error
 }
 
 // SIM is the row of a SIM.
@@ -98,7 +100,7 @@ type SIMs interface {
 	InsertSIM(SIM) error // ErrExists
 	SIM(iccid string) (SIM, error)
 	ListSIMs(f SIMFilter, after string, limit int) ([]SIM, error)
-	// UpdateSIM changes State, Session, Updated, LastSeen and Attributes.
+	// UpdateSIM changes Fleet, State, Session, Updated, LastSeen, Attributes and Replaces.
 	UpdateSIM(SIM) error
 }
 
@@ -132,6 +134,12 @@ type Credentials interface {
 	// WasRevoked tells whether a credential of the SIM was revoked while it was in use
 	// or under way.
 	WasRevoked(iccid string) (bool, error)
+	// RequestedSince tells how many credentials of the SIM were created after a time, and when
+	// the first of them was; zero if none.
+	RequestedSince(iccid string, since time.Time) (n int, first time.Time, err error)
+	// Ended returns certificates of the SIM that have expired or that are active, those that end
+	// last first.
+	Ended(iccid string, limit int) ([]Credential, error)
 	// Expiring returns credentials that are not final although their end has come.
 	Expiring(now time.Time, limit int) ([]Credential, error)
 

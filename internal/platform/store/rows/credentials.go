@@ -85,6 +85,19 @@ func (t *Tx) WasRevoked(iccid string) (was bool, err error) {
 		WHERE iccid = ? AND state = 'revoked' AND revoked_from <> 'superseded')`, []any{iccid}, &was)
 }
 
+// RequestedSince implements [store.Credentials].
+func (t *Tx) RequestedSince(iccid string, since time.Time) (n int, first time.Time, err error) {
+	return n, first, t.one("SELECT count(*), min(created) FROM credentials WHERE iccid = ? AND created > ?",
+		[]any{iccid, micros(since)}, &n, moment{&first})
+}
+
+// Ended implements [store.Credentials].
+func (t *Tx) Ended(iccid string, limit int) ([]store.Credential, error) {
+	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
+		WHERE iccid = ? AND state IN ('expired', 'active') AND certificate IS NOT NULL ORDER BY not_after DESC LIMIT ?`,
+		iccid, limit)
+}
+
 // Expiring implements [store.Credentials].
 func (t *Tx) Expiring(now time.Time, limit int) ([]store.Credential, error) {
 	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials

@@ -12,12 +12,12 @@ func (t *Tx) InsertFleet(f api.Fleet) error {
 	if err != nil {
 		return err
 	}
-	return t.insert("INSERT INTO fleets (name, profile, created) VALUES (?, ?, ?)", f.Name, string(profile), micros(f.Created))
+	return t.insert("INSERT INTO fleets (name, profile, created, version) VALUES (?, ?, ?, ?)", f.Name, string(profile), micros(f.Created), f.Version)
 }
 
 func scanFleet(row scanner) (f api.Fleet, err error) {
 	var profile []byte
-	if err = row.Scan(&f.Name, &profile, moment{&f.Created}); err != nil {
+	if err = row.Scan(&f.Name, &profile, moment{&f.Created}, &f.Version); err != nil {
 		return f, err
 	}
 	return f, json.Unmarshal(profile, &f.Profile)
@@ -25,10 +25,19 @@ func scanFleet(row scanner) (f api.Fleet, err error) {
 
 // Fleet implements [store.Fleets].
 func (t *Tx) Fleet(name string) (api.Fleet, error) {
-	return single(t, scanFleet, "SELECT name, profile, created FROM fleets WHERE name = ?", name)
+	return single(t, scanFleet, "SELECT name, profile, created, version FROM fleets WHERE name = ?", name)
 }
 
 // ListFleets implements [store.Fleets].
 func (t *Tx) ListFleets(after string, limit int) ([]api.Fleet, error) {
-	return list(t, scanFleet, "SELECT name, profile, created FROM fleets WHERE name > ? ORDER BY name LIMIT ?", after, limit)
+	return list(t, scanFleet, "SELECT name, profile, created, version FROM fleets WHERE name > ? ORDER BY name LIMIT ?", after, limit)
+}
+
+// UpdateFleet implements [store.Fleets].
+func (t *Tx) UpdateFleet(f api.Fleet) error {
+	profile, err := json.Marshal(f.Profile)
+	if err != nil {
+		return err
+	}
+	return t.change("UPDATE fleets SET profile = ?, version = ? WHERE name = ?", string(profile), f.Version, f.Name)
 }

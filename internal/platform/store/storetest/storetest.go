@@ -32,6 +32,8 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"an update whose caller has gone does not begin":                     callerGone,
 		"a CRL has the next number or is refused":                            crlNumbers,
 		"the CRL lists the revoked and holds those of suspended SIMs":        crlContent,
+		"a fleet's profile changes with its version, and no other's":         fleetChanges,
+		"what a SIM has begun and what has ended is counted by SIM":          beganAndEnded,
 		"expiring credentials are found when their time has come":            expiring,
 		"nodes are known until they have not been seen for a while":          nodesAreForgotten,
 		"a SIM has one enrolment secret, the one that was set last":          oneEnrolmentSecret,

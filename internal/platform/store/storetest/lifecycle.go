@@ -1,0 +1,62 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/store"
+)
+
+func fleetChanges(t *testing.T, s store.Store) {
+	fill(t, s)
+	other := api.Fleet{Name: "others", Profile: api.Profile{}.WithDefaults(), Created: day, Version: 1}
+	changed := api.Fleet{Name: "meters", Profile: api.Profile{Lifetime: api.Duration(time.Hour)}.WithDefaults(), Created: day, Version: 7}
+	update(t, s, func(tx store.Tx) error { return errors.Join(tx.InsertFleet(other), tx.UpdateFleet(changed)) })
+	view(t, s, func(tx store.Tx) error {
+		all, err := tx.ListFleets("", 10)
+		same(t, "the fleets", all, []api.Fleet{changed, other})
+		return err
+	})
+	err := s.Update(t.Context(), func(tx store.Tx) error { return tx.UpdateFleet(api.Fleet{Name: "none"}) })
+	if !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a fleet that is not there was changed: %v", err)
+	}
+}
+
+func beganAndEnded(t *testing.T, s store.Store) {
+	fill(t, s)
+	update(t, s, func(tx store.Tx) (err error) {
+		for i, state := range []api.CredentialState{api.Expired, api.Superseded, api.Revoked, api.Active} {
+			for n := range 2 {
+				c := credentialRow(string("abcd"[i])+string("01"[n]), n, state)
+				c.Created = day.Add(time.Duration(i) * time.Hour)
+				c.Certificate, c.NotAfter = []byte("der"), day.Add(time.Duration(i)*time.Hour)
+				err = errors.Join(err, tx.InsertCredential(c))
+			}
+		}
+		psk := credentialRow("e0", 0, api.Expired) // no certificate, no lineage
+		psk.Created, psk.NotAfter = day, day.Add(24*time.Hour)
+		return errors.Join(err, tx.InsertCredential(psk))
+	})
+	view(t, s, func(tx store.Tx) error {
+		n, first, err := tx.RequestedSince(iccid(0), day)
+		if n != 3 || !first.Equal(day.Add(time.Hour)) || err != nil {
+			t.Errorf("%d since %s, %v: want 3, the one at the very moment left out", n, first, err)
+		}
+		n, first, err = tx.RequestedSince(iccid(2), day)
+		if n != 0 || !first.IsZero() || err != nil {
+			t.Errorf("a SIM without credentials has begun %d since %s, %v", n, first, err)
+		}
+		ended, err := tx.Ended(iccid(0), 5)
+		if len(ended) != 2 || ended[0].ID != "d0" || ended[1].ID != "a0" || err != nil {
+			t.Errorf("%+v, %v: want the active and the expired certificate, the later end first", ended, err)
+		}
+		ended, err = tx.Ended(iccid(1), 1)
+		if len(ended) != 1 || ended[0].ID != "d1" {
+			t.Errorf("%+v: want no more than asked for", ended)
+		}
+		return err
+	})
+}
