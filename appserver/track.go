@@ -16,15 +16,22 @@ type Session struct {
 	ended   bool
 }
 
-// Track is [Middleware.Enlist] for what is no connection of this process: end is called, once and with the
-// reason, as soon as the credential with the given fingerprint is no longer accepted. It must return at once: the
-// replica waits for it. Track fails, and end is never called, if the credential is not accepted now. A
+// Track is [Middleware.Enlist] for what is no connection of this process, and may have begun long ago: end is
+// called, once and with the reason, as soon as a live connection with the given fingerprint's credential
+// would be closed. It must return at once: the replica waits for it. Track fails, and end is never called, if
+// that is so now; whether a new session may begin is for [Middleware.Lookup] to say. A
 // session that has ended by itself is to be forgotten by [Session.Forget].
 func (m *Middleware) Track(print Fingerprint, end func(reason error)) (*Session, error) {
 	s := &Session{end: end}
 	s.conn.Conn, s.conn.print = &elsewhere{s: s}, print
-	if err := m.enlist(&s.conn); err != nil {
-		return nil, err
+	s.conn.who, _ = m.holder(print)
+	if reason := m.cutReason(print); reason != nil {
+		return nil, refused(s.conn.Identity(), reason)
+	}
+	m.live.add(&s.conn) // and then look again: see enlist
+	if reason := m.cutReason(print); reason != nil {
+		s.conn.cutOff(reason)
+		return nil, refused(s.conn.Identity(), reason)
 	}
 	s.mu.Lock()
 	s.tracked = true

@@ -51,6 +51,12 @@ func TestASessionElsewhereOfARefusedCredentialIsNotTracked(t *testing.T) {
 	sim := p.Provision(t, platformtest.ICCID(1))
 	p.SetCredential(sim.Credential, api.Revoked)
 	inStep(t, m, p)
+	old := p.Provision(t, platformtest.ICCID(2))
+	p.SetCredential(old.Credential, api.Superseded)
+	inStep(t, m, p)
+	if _, err := m.Track(old.Fingerprint, func(error) {}); err != nil {
+		t.Errorf("superseded, with which sessions live on: %v", err)
+	}
 	never := func(error) { t.Error("the end of a session that never was") }
 	if _, err := m.Track(sim.Fingerprint, never); !errors.Is(err, ErrRevoked) {
 		t.Errorf("revoked: %v", err)

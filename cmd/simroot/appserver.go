@@ -18,7 +18,7 @@ import (
 
 func newAppServer() *cobra.Command {
 	c := &cobra.Command{Use: "appserver", Short: "Keep an application server that is not written in Go in step with the platform"}
-	c.AddCommand(newAppServerServe(), newSealingKey(), newMosquittoConfig())
+	c.AddCommand(newAppServerServe(), newSealingKey(), newMosquittoConfig(), newNATSConfig())
 	return c
 }
 
@@ -56,6 +56,11 @@ who speaks: proxy, the PROXY protocol version 2, with the SIM's ICCID in value 0
 the header Simroot-ICCID in every request; without it, it does not. The server must be
 out of reach for others.
 
+Beside NATS servers (--nats, --nats-dir) it answers their auth callout, keeps their CA
+certificates current, and closes the connections of SIMs that are not accepted any more.
+Start it before them; "simroot appserver nats-config" makes the keys and writes the
+server's configuration.
+
 It runs until it is told to stop. Needs a token with the role appserver.`,
 		Example: `  simroot appserver serve --platform https://platform.example --token-file token --data /var/lib/simroot \
     --sealing-key sealing.key --terminate dtls-psk:0.0.0.0:5684=127.0.0.1:5683
@@ -66,7 +71,7 @@ It runs until it is told to stop. Needs a token with the role appserver.`,
 	n := addAdministration(c)
 	o := &replicaOptions{}
 	o.addFlags(c)
-	adapters := []adapter{addMosquitto(c), addTerminator(c)}
+	adapters := []adapter{addMosquitto(c), addTerminator(c), addNATS(c)}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var chosen []adapter
 		for _, a := range adapters {
@@ -79,7 +84,7 @@ It runs until it is told to stop. Needs a token with the role appserver.`,
 			}
 		}
 		if o.data == "" || len(chosen) == 0 {
-			return wrongUsage("want --data DIR and what to serve: --mosquitto DIR with --mosquitto-pid FILE, or --terminate KIND:LISTEN=BACKEND")
+			return wrongUsage("want --data DIR and what to serve: --mosquitto DIR with --mosquitto-pid FILE, --terminate KIND:LISTEN=BACKEND, or --nats URL with --nats-dir DIR")
 		}
 		return n.with(func(client *api.Client) error {
 			return serveBeside(c, client, n.url, o, chosen)

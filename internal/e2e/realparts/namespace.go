@@ -17,7 +17,7 @@ import (
 const binariesVar = "SIMROOT_REALPARTS_BIN"
 
 // Main runs a package's tests in namespaces of their own, and does not return. commands
-// are packages of this module, "./cmd/simroot"; they are built first, while there still
+// are packages of this module, "./cmd/simroot", or tools of go.mod; they are built first, while there still
 // is a network to fetch modules from (see [Binary]).
 func Main(m *testing.M, commands ...string) {
 	if os.Getenv(binariesVar) == "" {
@@ -93,7 +93,8 @@ func furnish() error {
 	return nil
 }
 
-// Binary is the path of a command that [Main] built: "simroot" for "./cmd/simroot".
+// Binary is the path of a command that [Main] built: "simroot" for "./cmd/simroot", "nats-server" for
+// "github.com/nats-io/nats-server/v2", whose version is go.mod's.
 func Binary(t testing.TB, name string) string {
 	t.Helper()
 	path := filepath.Join(os.Getenv(binariesVar), name)
@@ -111,6 +112,9 @@ func watchSources(t testing.TB, name string) {
 	root, err := moduleRoot()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "cmd", name)); err != nil {
+		return // a foreign one, of a fixed version
 	}
 	list := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}{{end}}", "./cmd/"+name)
 	list.Dir = root
