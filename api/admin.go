@@ -87,6 +87,8 @@ type TokenRequest struct {
 	// SealingKey is the public key to which PSKs are sealed for the holder of an
 	// appserver token; see [Seal].
 	SealingKey []byte `json:"sealing_key,omitempty"`
+	// Fleets restrict the token to what belongs to these; none: all. An admin's is never restricted.
+	Fleets []string `json:"fleets,omitempty" maxItems:"100"`
 }
 
 // NewToken is a token, shown this once: the platform keeps only a hash.
@@ -100,6 +102,7 @@ type Token struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name"`
 	Role    Role      `json:"role"`
+	Fleets  []string  `json:"fleets,omitempty"` // none: all
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 }

@@ -30,6 +30,9 @@ type ClientOptions struct {
 	// RootCAs are the certificates that the platform's own TLS certificate must chain
 	// to; nil means those of the system.
 	RootCAs *x509.CertPool
+	// Certificate is called for every connection and returns the certificate by which an
+	// application server identifies itself, in the place of a token; nil: there is none.
+	Certificate func() (*tls.Certificate, error)
 }
 
 // maxAnswer bounds an answer that is read at once, in bytes.
@@ -43,6 +46,11 @@ func NewClient(base string, o ClientOptions) (*Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+	if o.Certificate != nil {
+		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return o.Certificate()
+		}
+	}
 	transport.MaxIdleConnsPerHost = 64
 	// A device says a few words and leaves: HTTP/2 only costs it, by half of a round trip.
 	transport.ForceAttemptHTTP2 = false

@@ -18,6 +18,8 @@ const (
 	CodeUnknownFleet    Code = "unknown_fleet"      //
 	CodeUnknownCred     Code = "unknown_credential" //
 	CodeUnknownToken    Code = "unknown_token"      //
+	CodeUnknownServer   Code = "unknown_appserver"  //
+	CodeTokenUsed       Code = "token_used"         // the one-time token was used with another key
 	CodeUnknownSession  Code = "unknown_session"    // the relay session has ended or never was: start again
 	CodeSessionReplaced Code = "session_replaced"   // another onboarding of the same SIM took over
 	CodeOutOfStep       Code = "out_of_step"        // answers for a step that is not the current one

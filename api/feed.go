@@ -22,6 +22,9 @@ import (
 // after the header's position follow; when those up to the heartbeat's head are applied, the
 // state is that of the platform at that moment.
 //
+// Who may know some fleets only is told of these alone. Skipped then tells up to where there is
+// nothing for it; the next event is the first after that.
+//
 // A Heartbeat comes at least every [FeedHeartbeat], so that both sides notice a dead
 // connection.
 const PathFeed = "/v1/feed"
@@ -46,7 +49,14 @@ type FeedLine struct {
 	Header    *FeedHeader `json:"header,omitempty"`
 	State     *Event      `json:"state,omitempty"` // without a number, and a certificate without itself
 	Event     *Event      `json:"event,omitempty"`
+	Skipped   *Skipped    `json:"skipped,omitempty"`
 	Heartbeat *Heartbeat  `json:"heartbeat,omitempty"`
+}
+
+// Skipped is the last of one or more events that are of other fleets.
+type Skipped struct {
+	Seq  int64  `json:"seq"`
+	Mark string `json:"mark,omitempty"`
 }
 
 // FeedHeader begins a feed.

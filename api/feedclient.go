@@ -94,13 +94,13 @@ func parseFeedLine(text []byte) (FeedLine, error) {
 		return FeedLine{}, fmt.Errorf("platform: a line of the feed is not what this version expects: %w", err)
 	}
 	parts := 0
-	for _, set := range []bool{line.Header != nil, line.State != nil, line.Event != nil, line.Heartbeat != nil} {
+	for _, set := range []bool{line.Header != nil, line.State != nil, line.Event != nil, line.Skipped != nil, line.Heartbeat != nil} {
 		if set {
 			parts++
 		}
 	}
 	if parts != 1 {
-		return FeedLine{}, fmt.Errorf("platform: a line of the feed has %d parts, want exactly one of header, state, event and heartbeat", parts)
+		return FeedLine{}, fmt.Errorf("platform: a line of the feed has %d parts, want exactly one of header, state, event, skipped and heartbeat", parts)
 	}
 	if h := line.Header; h != nil && (h.ID == "" || h.Seq < 0 || h.Head < h.Seq) {
 		return FeedLine{}, errors.New("platform: the feed's header lacks its ID or has a head before its position")
@@ -110,6 +110,9 @@ func parseFeedLine(text []byte) (FeedLine, error) {
 	}
 	if e := line.Event; e != nil && e.Seq < 1 {
 		return FeedLine{}, fmt.Errorf("platform: an event of the feed has the sequence number %d, want 1 or more", e.Seq)
+	}
+	if s := line.Skipped; s != nil && s.Seq < 1 {
+		return FeedLine{}, fmt.Errorf("platform: the feed skips to the sequence number %d, want 1 or more", s.Seq)
 	}
 	for _, e := range []*Event{line.State, line.Event} {
 		if e != nil && (e.SIM == nil) == (e.Credential == nil) {

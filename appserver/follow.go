@@ -126,6 +126,8 @@ func (m *Middleware) take(ctx context.Context, line api.FeedLine) error {
 		}
 		m.contact(ctx, *line.Heartbeat)
 		m.stateTold = true
+	case line.Skipped != nil:
+		m.skip(t, line.Skipped)
 	case line.Event.Seq <= t.Seq:
 		return nil // told twice
 	case line.Event.Seq != t.Seq+1:
@@ -161,6 +163,24 @@ func (m *Middleware) contact(ctx context.Context, h api.Heartbeat) {
 		if err := m.fetchAnchors(ctx); err != nil && ctx.Err() == nil {
 			m.log.Warn("the platform has other CA certificates, which cannot be fetched yet; those known are used", "error", err)
 		}
+	}
+}
+
+// skip moves on past events that are none of this middleware's business.
+func (m *Middleware) skip(t *replica, s *api.Skipped) {
+	if s.Seq <= t.Seq {
+		return // told twice
+	}
+	own := m.clock()
+	m.mu.Lock()
+	t.Seq, t.Mark = s.Seq, s.Mark
+	m.status.Contact, m.status.Head = own, max(m.status.Head, s.Seq)
+	m.mu.Unlock()
+	if t == m.next {
+		return
+	}
+	if err := m.journal.skip(s.Seq, s.Mark); err != nil {
+		m.notKept(err)
 	}
 }
 

@@ -63,6 +63,7 @@ const (
 const (
 	eventFrame   = 'e'
 	contactFrame = 'c' // the platform's time at a sign of life
+	skipFrame    = 'k' // events that are of other fleets: the last one's number and mark
 	stateFrame   = 's'
 	lastFrame    = 'z'
 )
@@ -266,6 +267,12 @@ func replayFrame(frame []byte, r *replica, contact *int64, entries *int) error {
 		r.apply(e)
 		r.Seq, r.Mark = e.Seq, e.Mark
 		*entries++
+	case skipFrame:
+		seq, mark := c.number(), c.text()
+		if seq <= r.Seq {
+			return fmt.Errorf("a skip to event %d", seq)
+		}
+		r.Seq, r.Mark = seq, mark
 	default:
 		return fmt.Errorf("a frame of kind %d", frame[0])
 	}
@@ -285,6 +292,16 @@ func (j *journal) append(e *entry) error {
 	}
 	j.entries++
 	return j.write(appendEntry(append(beginFrame(j.buffer[:0]), eventFrame), e))
+}
+
+// skip notes that there is nothing to keep up to an event. It is as durable as what append writes.
+func (j *journal) skip(seq int64, mark string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.log == nil {
+		return nil
+	}
+	return j.write(appendText(binary.AppendVarint(append(beginFrame(j.buffer[:0]), skipFrame), seq), mark))
 }
 
 // heard notes the platform's time at a sign of life, once a minute.

@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/simroot/simroot/internal/platform/appservers"
 	"github.com/simroot/simroot/internal/platform/audit"
 	"github.com/simroot/simroot/internal/platform/ca"
 	"github.com/simroot/simroot/internal/platform/credential"
@@ -163,6 +164,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, secrets *enve
 		Relay:       sessions,
 		EST:         est.New(sims, p.life, authority, clock),
 		Tokens:      token.New(p.store, clock),
+		AppServers:  appservers.New(p.store, authority, clock),
 		Audit:       audit.New(p.store, clock),
 		Health:      p.health,
 	}, p.options.Log)
@@ -199,8 +201,7 @@ func (p *Platform) Serve(ctx context.Context, l net.Listener) error {
 	jobs.Go(func() { p.work(ctx) })
 	return p.server.Serve(ctx, l, &tls.Config{
 		GetCertificate: p.certificate.get,
-		// A certificate is asked of everyone and demanded of nobody: only EST looks at it, and
-		// checks it against the fleet.
+		// A certificate is asked of everyone and demanded of nobody: who looks at it checks it.
 		ClientAuth: tls.RequestClientCert,
 	})
 }

@@ -12,9 +12,13 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	"go.step.sm/crypto/x509util"
+
+	"github.com/simroot/simroot/api"
 )
 
 // Lifetimes of what the CA signs by itself.
@@ -96,6 +100,21 @@ func (c *CA) IssueServer(names []string, key crypto.PublicKey) ([]byte, error) {
 		return nil, err
 	}
 	return c.Sign(p)
+}
+
+// PrepareAppServer makes the certificate by which an application server identifies itself to
+// the platform, and lints it. Its one subjectAltName is a URI that begins with
+// [api.AppServerURI], which no certificate of a SIM has.
+func (c *CA) PrepareAppServer(id, name string, key crypto.PublicKey, notBefore, notAfter time.Time) (*Prepared, error) {
+	return c.prepare(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: name, OrganizationalUnit: []string{"application server"}},
+		URIs:        []*url.URL{{Scheme: "urn", Opaque: strings.TrimPrefix(api.AppServerURI, "urn:") + id}},
+		PublicKey:   key,
+		NotBefore:   notBefore,
+		NotAfter:    notAfter,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
 }
 
 // prepare completes a template and lints it.

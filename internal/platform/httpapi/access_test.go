@@ -77,6 +77,12 @@ func goodRequests(t testing.TB) map[string]request {
 		"list-tokens":                {"GET", api.PathTokens, "", 200, admin},
 		"withdraw-token":             {"DELETE", api.PathTokens + "/t2", "", 204, admin},
 
+		"invite-appserver":   {"POST", api.PathAppServers, `{"name":"broker","fleets":["meters"],"lifetime":"1h"}`, 201, admin},
+		"list-appservers":    {"GET", api.PathAppServers, "", 200, reads},
+		"withdraw-appserver": {"DELETE", api.PathAppServers + "/s1", "", 204, admin},
+		"register-appserver": {"POST", api.PathRegisterAppServer, `{"token":"once","csr":"MA=="}`, 200, nil},
+		"renew-appserver":    {"POST", api.PathRenewAppServer, "", 200, []api.Role{api.RoleAppServer}},
+
 		"get-secret": {"POST", cred + "/secret", "", 200, []api.Role{api.RoleAppServer}}, // an admin's token here has no sealing key
 	}
 }

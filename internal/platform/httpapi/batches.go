@@ -36,6 +36,9 @@ func (s *Server) addBatches() {
 		RequestBody: &huma.RequestBody{Required: true, Description: "The batch file, of at most 1 GiB",
 			Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}},
 	}, writers, func(ctx context.Context, in *batchInput) (*with[api.ImportResult], error) {
+		if _, err := listedFleet(ctx, in.Fleet); err != nil {
+			return nil, err
+		}
 		result, err := s.services.Registry.Import(ctx, actor(ctx), in.Fleet, in.batch)
 		return answer(result, in.batch.explain(err))
 	})

@@ -34,7 +34,11 @@ func (s *Server) addCredentials() {
 		OperationID: "list-credentials", Method: http.MethodGet, Path: api.PathCredentials, Tags: []string{tagCredentials},
 		Summary: "List credentials", Description: "Lists credentials.",
 	}, readers, func(ctx context.Context, in *credentialsInput) (*with[api.Page[api.Credential]], error) {
-		filter := credential.Filter{ICCID: in.ICCID, Fleet: in.Fleet, State: api.CredentialState(in.State)}
+		fleet, err := listedFleet(ctx, in.Fleet)
+		if err != nil {
+			return nil, err
+		}
+		filter := credential.Filter{ICCID: in.ICCID, Fleet: fleet, State: api.CredentialState(in.State)}
 		return answerPage(s.services.Credentials.Credentials(ctx, filter, in.After, in.Limit))
 	})
 	add(s, huma.Operation{
@@ -54,7 +58,7 @@ func (s *Server) addCredentials() {
 	add(s, huma.Operation{
 		OperationID: "get-secret", Method: http.MethodPost, Path: api.PathCredentials + "/{id}/secret", Tags: []string{tagCredentials},
 		Summary:     "Get a PSK, sealed",
-		Description: "Returns the PSK of a credential, sealed (RFC 9180) to the sealing key of the token in use.",
+		Description: "Returns the PSK of a credential, sealed (RFC 9180) to the sealing key of the token or the application server.",
 	}, appserverOnly, func(ctx context.Context, in *credentialInput) (*with[api.SealedSecret], error) {
 		return answer(s.sealedSecret(ctx, in.ID))
 	})
@@ -64,7 +68,7 @@ func (s *Server) sealedSecret(ctx context.Context, id string) (api.SealedSecret,
 	key := principal(ctx).SealingKey
 	if len(key) == 0 {
 		return api.SealedSecret{}, refuse.With(api.CodeForbidden, http.StatusForbidden,
-			"this token has no sealing key, without which no secret can be handed out: create a token with one")
+			"there is no sealing key, without which no secret can be handed out: register with one, or create a token with one")
 	}
 	secret, err := s.services.Credentials.Secret(ctx, id)
 	if err != nil {

@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,13 +42,14 @@ type fake struct {
 	relayed    api.RelayAnswers
 	sealingKey []byte
 	unwell     error
+	withdrawn  bool // all tokens were
 }
 
 func newFake() *fake { return &fake{changed: make(chan struct{})} }
 
 func (f *fake) services() Services {
 	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f},
-		Feed: f, Relay: fakeRelay{f}, EST: fakeEST{f}, Tokens: fakeTokens{f}, Audit: fakeAudit{f},
+		Feed: f, Relay: fakeRelay{f}, EST: fakeEST{f}, Tokens: fakeTokens{f}, AppServers: fakeAppServers{f}, Audit: fakeAudit{f},
 		Health: func(context.Context) error { return f.unwell }}
 }
 
@@ -117,7 +120,7 @@ func (f fakeRegistry) SIM(_ context.Context, iccid string) (api.SIM, error) {
 	if iccid != knownICCID {
 		return api.SIM{}, refuse.UnknownSIM(iccid)
 	}
-	return api.SIM{ICCID: iccid, State: api.Provisioned}, f.err
+	return api.SIM{ICCID: iccid, Fleet: "meters", State: api.Provisioned}, f.err
 }
 
 func (f fakeRegistry) SIMs(_ context.Context, filter registry.Filter, after string, limit int) (api.Page[api.SIM], error) {
@@ -202,7 +205,7 @@ func (f fakeCredentials) Credential(_ context.Context, id string) (api.Credentia
 	if id != knownCred {
 		return api.Credential{}, refuse.UnknownCredential(id)
 	}
-	return api.Credential{ID: id, ICCID: knownICCID, State: api.Active}, f.err
+	return api.Credential{ID: id, ICCID: knownICCID, Fleet: "meters", State: api.Active}, f.err
 }
 
 func (f fakeCredentials) Credentials(context.Context, credential.Filter, string, int) (api.Page[api.Credential], error) {
@@ -332,13 +335,23 @@ func (f fakeRelay) Answer(_ context.Context, session string, a api.RelayAnswers)
 	return api.RelayStep{Session: session, Step: a.Step + 1, Result: &api.RelayResult{}}, f.err
 }
 
-// fakeTokens knows a token for each role, whose secret is the role's name.
+// fakeTokens knows a token for each role, whose secret is the role's name; and role@fleet, restricted
+// to that fleet.
 type fakeTokens struct{ *fake }
 
 func (f fakeTokens) Authenticate(_ context.Context, secret string) (token.Principal, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.withdrawn {
+		return token.Principal{}, refuse.With(api.CodeUnauthorized, http.StatusUnauthorized, "this token was withdrawn")
+	}
+	secret, fleet, restricted := strings.Cut(secret, "@")
 	switch role := api.Role(secret); role {
 	case api.RoleAdmin, api.RoleOperator, api.RoleAuditor, api.RoleAppServer:
 		p := token.Principal{ID: "t-" + secret, Name: "the " + secret, Role: role}
+		if restricted {
+			p.Fleets = []string{fleet}
+		}
 		if role == api.RoleAppServer {
 			p.SealingKey = f.sealingKey
 		}
@@ -358,6 +371,34 @@ func (f fakeTokens) List(context.Context, string, int) (api.Page[api.Token], err
 }
 
 func (f fakeTokens) Withdraw(_ context.Context, actor, id string) error { return f.acted(actor) }
+
+// fakeAppServers knows the one-time token "once".
+type fakeAppServers struct{ *fake }
+
+func (f fakeAppServers) Authenticate(context.Context, *x509.Certificate) (token.Principal, error) {
+	return token.Principal{ID: "s1", Name: "broker", Role: api.RoleAppServer, Fleets: []string{"meters"}}, f.err
+}
+
+func (f fakeAppServers) Invite(_ context.Context, actor string, i api.Invitation) (api.NewAppServer, error) {
+	return api.NewAppServer{AppServer: api.AppServer{ID: "s1", Name: i.Name}, Token: "once"}, f.acted(actor)
+}
+
+func (f fakeAppServers) Register(_ context.Context, r api.Registration) (api.Registered, error) {
+	if r.Token != "once" {
+		return api.Registered{}, refuse.With(api.CodeUnauthorized, http.StatusUnauthorized, "this token is not known")
+	}
+	return api.Registered{Chain: "PEM"}, f.err
+}
+
+func (f fakeAppServers) Renew(context.Context, token.Principal) (api.Registered, error) {
+	return api.Registered{Chain: "PEM"}, f.err
+}
+
+func (f fakeAppServers) List(context.Context, string, int) (api.Page[api.AppServer], error) {
+	return api.Page[api.AppServer]{}, f.err
+}
+
+func (f fakeAppServers) Withdraw(_ context.Context, actor, id string) error { return f.acted(actor) }
 
 type fakeAudit struct{ *fake }
 

@@ -34,7 +34,7 @@ func (s *Server) addFeed() {
 		Summary: "Follow the changes of SIMs and credentials",
 		Description: "Newline-delimited JSON, one FeedLine a line, that does not end: a header, if asked for the present state and then a heartbeat, " +
 			"every event after the position that is given or that the header names, in the order of their commits, further ones as they happen, " +
-			"and at least every 5 seconds a heartbeat. A position that is not in the platform's history is refused with the code feed_history.",
+			"and at least every 5 seconds a heartbeat. Who may know some fleets only is told of these. A position that is not in the platform's history is refused with the code feed_history.",
 		Responses: map[string]*huma.Response{"200": {
 			Description: "The stream",
 			Content: map[string]*huma.MediaType{"application/x-ndjson": {
@@ -81,12 +81,15 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.Fe
 	w.WriteHeader(http.StatusOK)
 
 	source := s.services.Feed
+	sees := principal(ctx).Sees
 	out := newBurst(w, connection)
 	out.line(api.FeedLine{Header: &api.FeedHeader{FeedPosition: after, Head: max(source.Head(), after.Seq), Time: time.Now().UTC(), CAs: s.caDigest(), State: state}})
 	if state {
 		err := source.State(ctx, time.Now(), func(page []api.Event) error {
 			for i := range page {
-				out.line(api.FeedLine{State: &page[i]})
+				if sees(fleetOf(&page[i])) {
+					out.line(api.FeedLine{State: &page[i]})
+				}
 			}
 			return out.flush()
 		})
@@ -96,7 +99,14 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.Fe
 		}
 		out.line(s.heartbeat())
 	}
+	welcome := time.Now()
 	for {
+		if now := time.Now(); now.Sub(welcome) >= welcomeEvery {
+			if err := again(ctx); err != nil {
+				return // who comes again is told why
+			}
+			welcome = now
+		}
 		events, err := source.Read(ctx, after, feedBatch)
 		if err != nil {
 			s.feedFailed(ctx, out, err)
@@ -108,9 +118,21 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.Fe
 		for len(events) > 0 && events[len(events)-1].Seq > head {
 			events = events[:len(events)-1]
 		}
+		var skipped *api.Skipped
 		for i := range events {
-			out.line(api.FeedLine{Event: &events[i]})
 			after.Seq, after.Mark = events[i].Seq, events[i].Mark
+			if !sees(fleetOf(&events[i])) {
+				skipped = &api.Skipped{Seq: after.Seq, Mark: after.Mark}
+				continue
+			}
+			if skipped != nil {
+				out.line(api.FeedLine{Skipped: skipped})
+				skipped = nil
+			}
+			out.line(api.FeedLine{Event: &events[i]})
+		}
+		if skipped != nil {
+			out.line(api.FeedLine{Skipped: skipped})
 		}
 		if out.flush() != nil {
 			return
@@ -125,6 +147,18 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.Fe
 			out.line(s.heartbeat())
 		}
 	}
+}
+
+// welcomeEvery is how often a follower's token or certificate is looked at again, so that the feed of
+// one that is withdrawn or expires ends within that time and a heartbeat.
+const welcomeEvery = time.Second
+
+// fleetOf is the fleet that an event is of.
+func fleetOf(e *api.Event) string {
+	if e.SIM != nil {
+		return e.SIM.Fleet
+	}
+	return e.Credential.Fleet
 }
 
 func (s *Server) heartbeat() api.FeedLine {

@@ -22,6 +22,11 @@ import (
 // follow makes a request for the feed to a handler that runs in this test's bubble, and
 // returns its lines as they come and a channel that is closed at its end.
 func follow(ctx context.Context, s *Server, after string) (lines chan api.FeedLine, done chan struct{}) {
+	return followAs(ctx, s, after, "appserver")
+}
+
+// followAs is follow with a given token.
+func followAs(ctx context.Context, s *Server, after, secret string) (lines chan api.FeedLine, done chan struct{}) {
 	in, out := io.Pipe()
 	w := &pipeWriter{header: http.Header{}, out: out}
 	lines, done = make(chan api.FeedLine, 10_000), make(chan struct{})
@@ -40,7 +45,7 @@ func follow(ctx context.Context, s *Server, after string) (lines chan api.FeedLi
 		defer close(done)
 		defer out.Close()
 		r := httptest.NewRequestWithContext(ctx, "GET", api.PathFeed+"?after="+after, nil)
-		r.Header.Set("Authorization", "Bearer appserver")
+		r.Header.Set("Authorization", "Bearer "+secret)
 		s.Handler().ServeHTTP(w, r)
 	}()
 	return lines, done

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -34,7 +35,9 @@ func (s *Server) addFleets() {
 		OperationID: "list-fleets", Method: http.MethodGet, Path: api.PathFleets, Tags: []string{tagFleets},
 		Summary: "List the fleets", Description: "Lists the fleets by name.",
 	}, readers, func(ctx context.Context, in *pageInput) (*with[api.Page[api.Fleet]], error) {
-		return answerPage(s.services.Registry.Fleets(ctx, in.After, in.Limit))
+		page, err := s.services.Registry.Fleets(ctx, in.After, in.Limit)
+		page.Items = slices.DeleteFunc(page.Items, func(f api.Fleet) bool { return !principal(ctx).Sees(f.Name) })
+		return answerPage(page, err)
 	})
 	add(s, huma.Operation{
 		OperationID: "get-fleet", Method: http.MethodGet, Path: api.PathFleets + "/{name}", Tags: []string{tagFleets},

@@ -38,6 +38,9 @@ func (p *problem) GetHeaders() http.Header {
 	}
 	if p.Status == http.StatusUnauthorized {
 		headers.Set("WWW-Authenticate", cmp.Or(p.Authenticate, "Bearer"))
+		if p.Authenticate == "" {
+			headers.Set("Connection", "close") // a better client certificate takes another connection
+		}
 	}
 	return headers
 }

@@ -51,6 +51,7 @@ func New(services Services, log *slog.Logger) (*Server, error) {
 	s.addCredentials()
 	s.addTrust()
 	s.addAccess()
+	s.addAppServers()
 	if err := s.addPlatform(); err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
 	}

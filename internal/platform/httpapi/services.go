@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"time"
 
@@ -32,6 +33,7 @@ type Services struct {
 	Relay       Relay
 	EST         EST
 	Tokens      Tokens
+	AppServers  AppServers
 	Audit       Audit
 	// Health tells what keeps the platform from working; nil is good health.
 	Health func(context.Context) error
@@ -119,6 +121,17 @@ type Tokens interface {
 	Authenticate(ctx context.Context, secret string) (token.Principal, error)
 	Create(ctx context.Context, actor string, r api.TokenRequest) (api.NewToken, error)
 	List(ctx context.Context, after string, limit int) (api.Page[api.Token], error)
+	Withdraw(ctx context.Context, actor, id string) error
+}
+
+// AppServers knows application servers.
+type AppServers interface {
+	// Authenticate finds out whose certificate a TLS client has shown.
+	Authenticate(ctx context.Context, c *x509.Certificate) (token.Principal, error)
+	Invite(ctx context.Context, actor string, i api.Invitation) (api.NewAppServer, error)
+	Register(ctx context.Context, r api.Registration) (api.Registered, error)
+	Renew(ctx context.Context, p token.Principal) (api.Registered, error)
+	List(ctx context.Context, after string, limit int) (api.Page[api.AppServer], error)
 	Withdraw(ctx context.Context, actor, id string) error
 }
 

@@ -44,7 +44,11 @@ func (s *Server) addSIMs() {
 		OperationID: "list-sims", Method: http.MethodGet, Path: api.PathSIMs, Tags: []string{tagSIMs},
 		Summary: "List SIMs", Description: "Lists SIMs by ICCID.",
 	}, readers, func(ctx context.Context, in *simsInput) (*with[api.Page[api.SIM]], error) {
-		filter := registry.Filter{Fleet: in.Fleet, State: api.SIMState(in.State)}
+		fleet, err := listedFleet(ctx, in.Fleet)
+		if err != nil {
+			return nil, err
+		}
+		filter := registry.Filter{Fleet: fleet, State: api.SIMState(in.State)}
 		return answerPage(s.services.Registry.SIMs(ctx, filter, in.After, in.Limit))
 	})
 	add(s, huma.Operation{

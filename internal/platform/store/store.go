@@ -60,6 +60,8 @@ type Tx interface {
 	Credentials
 	EnrolmentSecrets
 	Tokens
+	AppServers
+	Answers
 	History
 	Revocations
 	Nodes
@@ -169,25 +171,6 @@ type EnrolmentSecrets interface {
 	// SetEnrolmentSecret puts a secret in the place of the one before it.
 	SetEnrolmentSecret(EnrolmentSecret) error
 	EnrolmentSecret(iccid string) (EnrolmentSecret, error)
-}
-
-// Token is the row of a token.
-type Token struct {
-	api.Token
-	Hash       [32]byte // SHA-256 of the secret
-	SealingKey []byte
-	Withdrawn  time.Time // zero: it was not
-}
-
-// Tokens are the rows of tokens, by ID.
-type Tokens interface {
-	InsertToken(Token) error // ErrExists
-	Token(id string) (Token, error)
-	TokenByHash(hash [32]byte) (Token, error)
-	// ListTokens leaves out those that were withdrawn.
-	ListTokens(after string, limit int) ([]Token, error)
-	// WithdrawToken sets Withdrawn.
-	WithdrawToken(id string, at time.Time) error
 }
 
 // History is what happened, in the order of commits.

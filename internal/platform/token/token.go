@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,12 +32,36 @@ const (
 // prefix lets scanners for leaked secrets recognise a token.
 const prefix = "simroot_"
 
-// Principal is who a token speaks for.
+// Principal is who makes a request, by a token or by a certificate.
 type Principal struct {
 	ID, Name string
 	Role     api.Role
+	// Fleets restrict it to what belongs to these; none: all.
+	Fleets []string
 	// SealingKey is the key to which PSKs are sealed for an application server.
 	SealingKey []byte
+}
+
+// Sees tells whether what belongs to a fleet is there for the principal.
+func (p Principal) Sees(fleet string) bool {
+	return len(p.Fleets) == 0 || slices.Contains(p.Fleets, fleet)
+}
+
+// CheckFleets refuses to restrict somebody to fleets that are not there, and returns them in order,
+// each once.
+func CheckFleets(tx store.Tx, fleets []string) ([]string, error) {
+	for _, name := range fleets {
+		_, err := tx.Fleet(name)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, refuse.UnknownFleet(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	fleets = slices.Clone(fleets)
+	slices.Sort(fleets)
+	return slices.Compact(fleets), nil
 }
 
 // Tokens are the tokens of one platform.
@@ -56,6 +81,9 @@ func (t *Tokens) Create(ctx context.Context, actor string, r api.TokenRequest) (
 	lifetime := time.Duration(r.Lifetime)
 	switch r.Role {
 	case api.RoleAdmin, api.RoleOperator, api.RoleAuditor:
+		if r.Role == api.RoleAdmin && len(r.Fleets) > 0 {
+			return api.NewToken{}, refuse.BadRequest("fleets: an admin could lift the restriction: take the role %q", api.RoleOperator)
+		}
 		if len(r.SealingKey) > 0 {
 			return api.NewToken{}, refuse.BadRequest("sealing_key: only for the role %q", api.RoleAppServer)
 		}
@@ -88,12 +116,15 @@ func (t *Tokens) Create(ctx context.Context, actor string, r api.TokenRequest) (
 		Hash:       sha256.Sum256([]byte(secret)),
 		SealingKey: r.SealingKey,
 	}
-	err := t.store.Update(ctx, func(tx store.Tx) error {
+	err := t.store.Update(ctx, func(tx store.Tx) (err error) {
+		if row.Fleets, err = CheckFleets(tx, r.Fleets); err != nil {
+			return err
+		}
 		if err := tx.InsertToken(row); err != nil {
 			return err
 		}
 		return audit.Append(tx, api.AuditEntry{
-			Time: now, Actor: actor, Action: "token.create", Subject: row.ID, After: string(r.Role), Note: r.Name,
+			Time: now, Actor: actor, Action: "token.create", Subject: row.ID, After: strings.TrimSpace(string(r.Role) + " " + strings.Join(row.Fleets, " ")), Note: r.Name,
 		})
 	})
 	if err != nil {
@@ -122,7 +153,7 @@ func (t *Tokens) Authenticate(ctx context.Context, secret string) (Principal, er
 	case !t.now().Before(row.Expires):
 		return Principal{}, unauthorized("the token expired at " + row.Expires.Format(time.RFC3339) + ": ask an administrator for another")
 	}
-	return Principal{ID: row.ID, Name: row.Name, Role: row.Role, SealingKey: row.SealingKey}, nil
+	return Principal{ID: row.ID, Name: row.Name, Role: row.Role, Fleets: row.Fleets, SealingKey: row.SealingKey}, nil
 }
 
 func unauthorized(detail string) error {

@@ -2,16 +2,17 @@ package rows
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
-const tokenColumns = "id, name, role, hash, sealing_key, created, expires, withdrawn"
+const tokenColumns = "id, name, role, hash, sealing_key, created, expires, withdrawn, fleets"
 
 func scanToken(row scanner) (t store.Token, err error) {
 	var hash []byte
-	err = row.Scan(&t.ID, &t.Name, &t.Role, &hash, &t.SealingKey, moment{&t.Created}, moment{&t.Expires}, moment{&t.Withdrawn})
+	err = row.Scan(&t.ID, &t.Name, &t.Role, &hash, &t.SealingKey, moment{&t.Created}, moment{&t.Expires}, moment{&t.Withdrawn}, names{&t.Fleets})
 	if err == nil && copy(t.Hash[:], hash) != len(t.Hash) {
 		err = fmt.Errorf("token %s: its hash has %d bytes", t.ID, len(hash))
 	}
@@ -20,8 +21,8 @@ func scanToken(row scanner) (t store.Token, err error) {
 
 // InsertToken implements [store.Tokens].
 func (t *Tx) InsertToken(k store.Token) error {
-	return t.insert("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		k.ID, k.Name, string(k.Role), k.Hash[:], k.SealingKey, micros(k.Created), micros(k.Expires), micros(k.Withdrawn))
+	return t.insert("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		k.ID, k.Name, string(k.Role), k.Hash[:], k.SealingKey, micros(k.Created), micros(k.Expires), micros(k.Withdrawn), strings.Join(k.Fleets, " "))
 }
 
 // Token implements [store.Tokens].

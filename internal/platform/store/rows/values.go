@@ -2,6 +2,8 @@ package rows
 
 import (
 	"database/sql"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -46,4 +48,31 @@ func orNull(s string) any {
 		return nil
 	}
 	return s
+}
+
+// names reads names that are stored with a space between them.
+type names struct{ list *[]string }
+
+// Scan implements [sql.Scanner].
+func (n names) Scan(value any) error {
+	var s sql.NullString
+	err := s.Scan(value)
+	*n.list = nil
+	if s.String != "" {
+		*n.list = strings.Split(s.String, " ")
+	}
+	return err
+}
+
+// hash reads a stored SHA-256.
+type hash struct{ sum *[32]byte }
+
+// Scan implements [sql.Scanner].
+func (h hash) Scan(value any) error {
+	b, ok := value.([]byte)
+	if !ok || len(b) != len(h.sum) {
+		return fmt.Errorf("a hash of %d bytes: want %d", len(b), len(h.sum))
+	}
+	copy(h.sum[:], b)
+	return nil
 }

@@ -20,6 +20,8 @@ import (
 func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 	for name, test := range map[string]func(*testing.T, store.Store){
 		"rows come back as they went in":                                     rowsComeBack,
+		"application servers come back as they went in":                      appServersComeBack,
+		"answers are kept until they expire":                                 answersExpire,
 		"lists go by pages in the order of keys":                             listsGoByPages,
 		"a failed update changes nothing":                                    failedUpdate,
 		"a panic undoes only its own update":                                 panicIsContained,
@@ -143,7 +145,7 @@ func rowsComeBack(t *testing.T, s store.Store) {
 	full.NotBefore, full.NotAfter = day.Add(-time.Hour), day.Add(time.Hour)
 	full.Reason, full.RevokedFrom, full.Updated = api.ReasonKeyCompromise, api.Active, day.Add(time.Second)
 	token := store.Token{
-		Token: api.Token{ID: "t1", Name: "me", Role: api.RoleAdmin, Created: day, Expires: day.Add(time.Hour)},
+		Token: api.Token{ID: "t1", Name: "me", Role: api.RoleOperator, Fleets: []string{"meters", "tags"}, Created: day, Expires: day.Add(time.Hour)},
 		Hash:  [32]byte{1, 2, 3}, SealingKey: []byte("key"),
 	}
 	entry := api.AuditEntry{Time: day, Actor: "me", Action: "sim.seen", Subject: sim.ICCID, Before: "imported", After: "seen", Note: "note"}

@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/refuse"
+	"github.com/simroot/simroot/internal/platform/token"
+)
+
+// A token or an application server may be restricted to some fleets. What belongs to others is
+// then answered like what is not there. An operation on one SIM, credential or fleet is checked here,
+// by its path; one of those below looks after itself; any other is refused.
+var lookAfterThemselves = map[string]bool{
+	"list-fleets": true, "list-sims": true, "list-credentials": true, "import-batch": true,
+	"follow-feed": true, "renew-appserver": true,
+}
+
+// within refuses what is beyond the fleets of a principal that is restricted to some.
+func (s *Server) within(ctx huma.Context, p token.Principal) error {
+	op := ctx.Operation()
+	switch beneath := func(collection, parameter string) bool {
+		return strings.HasPrefix(op.Path, collection+"/{"+parameter+"}")
+	}; {
+	case lookAfterThemselves[op.OperationID]:
+		return nil
+	case beneath(api.PathSIMs, "iccid"):
+		iccid := ctx.Param("iccid")
+		sim, err := s.services.Registry.SIM(ctx.Context(), iccid)
+		if err == nil && !p.Sees(sim.Fleet) {
+			err = refuse.UnknownSIM(iccid)
+		}
+		return err
+	case beneath(api.PathCredentials, "id"):
+		id := ctx.Param("id")
+		c, err := s.services.Credentials.Credential(ctx.Context(), id)
+		if err == nil && !p.Sees(c.Fleet) {
+			err = refuse.UnknownCredential(id)
+		}
+		return err
+	case beneath(api.PathFleets, "name"):
+		if name := ctx.Param("name"); !p.Sees(name) {
+			return refuse.UnknownFleet(name)
+		}
+		return nil
+	}
+	return refuse.With(api.CodeForbidden, http.StatusForbidden,
+		"this is about all fleets, and the token is for %s only: take one without that restriction", strings.Join(p.Fleets, ", "))
+}
+
+// listedFleet is the fleet to which a list is restricted, empty for all.
+func listedFleet(ctx context.Context, asked string) (string, error) {
+	switch p := principal(ctx); {
+	case asked != "" && !p.Sees(asked):
+		return "", refuse.UnknownFleet(asked)
+	case asked != "" || len(p.Fleets) == 0:
+		return asked, nil
+	case len(p.Fleets) == 1:
+		return p.Fleets[0], nil
+	default:
+		return "", refuse.BadRequest("fleet: this token is for several fleets: say which one, of %s", strings.Join(p.Fleets, ", "))
+	}
+}
