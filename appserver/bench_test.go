@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -110,7 +111,7 @@ func BenchmarkMemory(b *testing.B) {
 					if kind == api.PSKType {
 						e.Identity, e.Confirmation = plainForm(e.ICCID, e.ID), &api.Confirmation{Challenge: print[:], Proof: print[:]}
 					} else {
-						e.Fingerprint = print[:]
+						e.Fingerprint, e.Serial = print[:], serialOf(hex.EncodeToString(print[:16]))
 					}
 					r.apply(&e)
 				}

@@ -23,6 +23,7 @@ type entry struct {
 	ID           string
 	Type         api.CredentialType
 	Fingerprint  []byte
+	Serial       []byte // the key of a certificate's serial number; see [serialOf]
 	Identity     string
 	Confirmation *api.Confirmation
 	NotAfter     time.Time
@@ -35,7 +36,7 @@ func newEntry(e *api.Event) *entry {
 	c := e.Credential
 	return &entry{
 		Seq: e.Seq, Mark: e.Mark, ICCID: c.ICCID, Fleet: c.Fleet, State: string(c.State), ID: c.ID, Type: c.Type,
-		Fingerprint: c.Fingerprint, Identity: c.Identity, Confirmation: c.Confirmation, NotAfter: c.NotAfter,
+		Fingerprint: c.Fingerprint, Serial: serialOf(c.Serial), Identity: c.Identity, Confirmation: c.Confirmation, NotAfter: c.NotAfter,
 	}
 }
 
@@ -109,6 +110,7 @@ func appendEntry(to []byte, e *entry) []byte {
 	}
 	to = appendText(to, e.Type)
 	to = appendText(to, e.Fingerprint)
+	to = appendText(to, e.Serial)
 	to = appendText(to, e.Identity)
 	c := e.Confirmation
 	if c == nil {
@@ -154,7 +156,7 @@ func (c *content) entry() (*entry, error) {
 	if e.ID == "" {
 		e.Attributes.packed = c.text()
 	} else {
-		e.Type, e.Fingerprint, e.Identity = api.CredentialType(c.text()), c.bytes(), c.text()
+		e.Type, e.Fingerprint, e.Serial, e.Identity = api.CredentialType(c.text()), c.bytes(), c.bytes(), c.text()
 		if challenge, proof := c.bytes(), c.bytes(); len(challenge) > 0 {
 			e.Confirmation = &api.Confirmation{Challenge: challenge, Proof: proof}
 		}

@@ -48,8 +48,9 @@ type replica struct {
 	sims        table[sim]
 	credentials table[credential]
 	proofs      table[proof]
+	serials     table[serialKey] // of certificates
 
-	byICCID, byID, byPrint index
+	byICCID, byID, byPrint, bySerial index
 
 	attributes attributeSets
 	fleets     []string // each name once
@@ -79,6 +80,7 @@ type credential struct {
 	next     uint32 // the number of the SIM's next one plus one
 	fleet    uint32
 	proof    uint32 // the number of the proof plus one
+	serial   uint32 // the number of the serial number's key plus one
 	kind     typeCode
 	state    stateCode
 	longID   bool // the ID stands in ids, and id is a part of its hash
@@ -102,7 +104,7 @@ const (
 
 func newReplica() *replica {
 	return &replica{
-		byICCID: newIndex(), byID: newIndex(), byPrint: newIndex(),
+		byICCID: newIndex(), byID: newIndex(), byPrint: newIndex(), bySerial: newIndex(),
 		fleetNo: make(map[string]uint32), attributes: attributeSets{number: make(map[Attributes]uint32)}, ids: make(map[uint32]string), identities: make(map[uint32]string),
 	}
 }
@@ -111,7 +113,7 @@ func newReplica() *replica {
 func (r *replica) freeze() *replica {
 	return &replica{
 		FeedPosition: r.FeedPosition,
-		sims:         r.sims.freeze(), credentials: r.credentials.freeze(), proofs: r.proofs.freeze(),
+		sims:         r.sims.freeze(), credentials: r.credentials.freeze(), proofs: r.proofs.freeze(), serials: r.serials.freeze(),
 		fleets: slices.Clone(r.fleets), attributes: attributeSets{sets: slices.Clone(r.attributes.sets)}, ids: maps.Clone(r.ids), identities: maps.Clone(r.identities),
 	}
 }
@@ -149,6 +151,7 @@ func (r *replica) apply(e *entry) uint32 {
 	c.fleet, c.notAfter = r.fleet(e.Fleet), micros(e.NotAfter)
 	c.kind, c.state = typeOf(e.Type), stateOf(e.State)
 	r.setPrint(i, c, e)
+	r.setSerial(i, c, e)
 	r.setIdentity(i, c, e)
 	r.setProof(c, e.Confirmation)
 	return c.sim
@@ -251,6 +254,7 @@ func (r *replica) remove(i uint32) {
 	if c.proof != 0 {
 		r.proofs.remove(c.proof - 1)
 	}
+	r.dropSerial(i, c)
 	delete(r.ids, i)
 	delete(r.identities, i)
 	if s := r.sims.edit(c.sim); s.first == i+1 {
@@ -370,6 +374,9 @@ func (r *replica) entries(yield func(*entry) bool) {
 		}
 		if e.Type == api.CertificateType && c.print != (Fingerprint{}) {
 			e.Fingerprint = c.print[:]
+			if c.serial != 0 {
+				e.Serial = r.serials.at(c.serial - 1)[:]
+			}
 		}
 		if !yield(&e) {
 			return

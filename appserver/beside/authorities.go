@@ -120,3 +120,23 @@ var nobody = sync.OnceValues(func() ([]byte, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), err
 })
+
+// WholeChain tells with an error that CRLs are missing for servers that want one of every CA in a chain.
+func WholeChain(crls []byte) error {
+	issuers := map[string]bool{}
+	for rest := crls; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		list, err := x509.ParseRevocationList(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("CRL: %w", err)
+		}
+		issuers[string(list.RawIssuer)] = true
+	}
+	if len(issuers) < 2 {
+		return errors.New("the platform has no CRL of its root, and without one this server would refuse every client: crl.pem stays as it was; put the root's key back for one start of the platform")
+	}
+	return nil
+}

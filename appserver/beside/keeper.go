@@ -26,9 +26,6 @@ type Options struct {
 	Dir string
 	// Server is the kind of server.
 	Server Server
-	// ReloadEvery is the least time between two reloads, for servers to which each costs
-	// something. 0: as they come.
-	ReloadEvery time.Duration
 
 	Logger *slog.Logger // nil: [slog.Default]
 }
@@ -38,13 +35,11 @@ type Keeper struct {
 	m      *appserver.Middleware
 	dir    string
 	server Server
-	every  time.Duration
 	log    *slog.Logger
 
 	// Of Prepare and Run.
 	authorities authorities
 	unread      map[string]struct{} // files that the server has not read since they changed
-	reloaded    time.Time
 	names       map[string]struct{} // of all files
 	cut         bool                // EndAll was done for a replica that is too old
 	later       map[string]struct{} // SIMs to be ended once more, under files that are up to date
@@ -62,6 +57,8 @@ const (
 	refreshEvery = 10 * time.Minute
 	// staleEvery is how often the age of the replica is looked at.
 	staleEvery = time.Second
+	// lookEvery is how often a server is asked whether it is still the one that read the files.
+	lookEvery = 5 * time.Second
 	// retryAfter is the wait after a failure.
 	retryAfter = time.Second
 	// fetchTimeout keeps a platform that does not answer from holding up the end of a connection.
@@ -81,7 +78,7 @@ func New(o Options) (*Keeper, error) {
 		o.Logger = slog.Default()
 	}
 	return &Keeper{
-		m: o.Middleware, dir: dir, server: o.Server, every: o.ReloadEvery, log: o.Logger,
+		m: o.Middleware, dir: dir, server: o.Server, log: o.Logger,
 		authorities: authorities{platform: o.Platform}, unread: make(map[string]struct{}),
 		names: make(map[string]struct{}), later: make(map[string]struct{}),
 		changed: make(map[string]struct{}), barred: make(map[string]struct{}), wake: make(chan struct{}, 1),
@@ -185,6 +182,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 // await waits until there is something to do: a change, another view on the age of the replica, or the
 // given time. It tells whether ctx goes on.
 func (k *Keeper) await(ctx context.Context, due time.Time, was *appserver.Status) bool {
+	look := time.Now().Add(lookEvery)
 	for {
 		timer := time.NewTimer(min(time.Until(due), staleEvery))
 		select {
@@ -201,6 +199,14 @@ func (k *Keeper) await(ctx context.Context, due time.Time, was *appserver.Status
 			if turned || !time.Now().Before(due) {
 				return true
 			}
+			if time.Now().Before(look) {
+				continue
+			}
+			look = time.Now().Add(lookEvery)
+			if err := k.server.Reload(ctx, nil); err != nil {
+				maps.Copy(k.unread, k.names)
+				return true // to find out what is wrong
+			}
 		}
 	}
 }
@@ -215,7 +221,7 @@ func (k *Keeper) due(refresh time.Time) time.Time {
 		}
 	}
 	if len(k.unread) > 0 {
-		if next := k.reloaded.Add(k.every); next.Before(due) {
+		if next := time.Now().Add(retryAfter); next.Before(due) {
 			due = next
 		}
 	}
@@ -278,15 +284,16 @@ func (k *Keeper) update(ctx context.Context, cas bool) error {
 	return errors.Join(err, k.endAll(ctx))
 }
 
-// reload makes the server read its files, if some have changed and it is time.
+// reload makes the server read its files, if some have changed.
 func (k *Keeper) reload(ctx context.Context) error {
-	if len(k.unread) == 0 || time.Since(k.reloaded) < k.every {
+	if len(k.unread) == 0 {
 		return nil
 	}
-	if err := k.server.Reload(ctx, slices.Sorted(maps.Keys(k.unread))); err != nil {
+	if err := k.server.Reload(ctx, slices.Sorted(maps.Keys(k.unread))); errors.Is(err, ErrLater) {
+		return nil
+	} else if err != nil {
 		return err
 	}
-	k.reloaded = time.Now()
 	clear(k.unread)
 	return nil
 }

@@ -2,6 +2,7 @@ package beside
 
 import (
 	"context"
+	"errors"
 
 	"github.com/simroot/simroot/appserver"
 )
@@ -12,7 +13,8 @@ type Server interface {
 	// the error; the others stay as they are.
 	Files(State) ([]File, error)
 	// Reload makes the running server read files that have changed since it last did, by
-	// name. The files are on disk.
+	// name. The files are on disk. It may put that off with [ErrLater]. It is called without names as well,
+	// every few seconds, for servers that may have started anew with the files of a moment before.
 	Reload(ctx context.Context, changed []string) error
 	// End ends the live connections that a SIM has by credentials that are cut off.
 	End(ctx context.Context, iccid string) error
@@ -22,6 +24,9 @@ type Server interface {
 	// nothing. It must return at once.
 	Concerns(appserver.Change) bool
 }
+
+// ErrLater puts off a reload: it is tried again every second.
+var ErrLater = errors.New("later")
 
 // File is one file in [Options.Dir].
 type File struct {

@@ -77,7 +77,10 @@ func New(o Options) (*beside.Keeper, error) {
 func (b *broker) Concerns(c appserver.Change) bool { return b.psk && c.PSK }
 
 // Reload implements [beside.Server]: on SIGHUP the broker reads all its files.
-func (b *broker) Reload(context.Context, []string) error {
+func (b *broker) Reload(_ context.Context, changed []string) error {
+	if len(changed) == 0 {
+		return nil
+	}
 	pid, err := b.pid()
 	if err != nil {
 		return err
