@@ -51,8 +51,8 @@ type logFile interface {
 }
 
 const (
-	stateFormat = "simroot-replica-state-3"
-	logFormat   = "simroot-replica-log-3"
+	stateFormat = "simroot-replica-state-4"
+	logFormat   = "simroot-replica-log-4"
 	stateName   = "state-"
 	logName     = "log-"
 	unfinished  = ".new"

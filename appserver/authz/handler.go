@@ -108,10 +108,10 @@ const (
 	HeaderSerial      = "X-SSL-Client-Serial"
 	HeaderVerify      = "X-SSL-Client-Verify" // if it is there it must be SUCCESS: nginx's $ssl_client_verify
 
-	HeaderICCID      = "X-SIM-ICCID"
-	HeaderFleet      = "X-SIM-Fleet"
-	HeaderCredential = "X-SIM-Credential"
-	HeaderReason     = "X-SIM-Reason"
+	HeaderICCID      = "Simroot-ICCID"
+	HeaderFleet      = "Simroot-Fleet"
+	HeaderCredential = "Simroot-Credential"
+	HeaderReason     = "Simroot-Reason"
 )
 
 // forward answers with 204 and headers, or 403.

@@ -61,9 +61,9 @@ func Config(o ConfigOptions) (string, error) {
 	} else {
 		line("    mode http")
 		line("    http-request deny unless { var(sess.simroot_print) -m str -f %s }", in(acceptedFile))
-		line("    http-request del-header X-SIM- -m beg")
-		line("    http-request set-header X-SIM-ICCID %%[ssl_c_s_dn(serialNumber)]")
-		line("    http-request set-header X-SIM-Fingerprint %%[var(sess.simroot_print)]")
+		line("    http-request del-header ^simroot[-_] -m reg")
+		line("    http-request set-header Simroot-ICCID %%[ssl_c_s_dn(serialNumber)]")
+		line("    http-request set-header Simroot-Fingerprint %%[var(sess.simroot_print)]")
 	}
 	line("    default_backend simroot_application")
 	line("")

@@ -67,13 +67,13 @@ server {
 
     location / {
         auth_request /simroot-authz;
-        auth_request_set $simroot_iccid $upstream_http_x_sim_iccid;
-        auth_request_set $simroot_fleet $upstream_http_x_sim_fleet;
-        auth_request_set $simroot_credential $upstream_http_x_sim_credential;
-        proxy_set_header X-SIM-ICCID $simroot_iccid;
-        proxy_set_header X-SIM-Fleet $simroot_fleet;
-        proxy_set_header X-SIM-Credential $simroot_credential;
-        proxy_set_header X-SIM-Subject $ssl_client_s_dn;
+        auth_request_set $simroot_iccid $upstream_http_simroot_iccid;
+        auth_request_set $simroot_fleet $upstream_http_simroot_fleet;
+        auth_request_set $simroot_credential $upstream_http_simroot_credential;
+        proxy_set_header Simroot-ICCID $simroot_iccid;
+        proxy_set_header Simroot-Fleet $simroot_fleet;
+        proxy_set_header Simroot-Credential $simroot_credential;
+        proxy_set_header Simroot-Subject $ssl_client_s_dn;
         proxy_pass http://{backend};
     }
 
