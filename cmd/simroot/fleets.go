@@ -36,6 +36,7 @@ func addProfile(flags *pflag.FlagSet, p *api.Profile) {
 	flags.BoolVar(&p.RevokeOnRenew, "revoke-on-renew", false, "revoke a certificate when the next one is in use")
 	flags.BoolVar(&p.AllowReenrolment, "allow-reenrolment", false, "let a SIM whose credential was revoked, or ended too long ago, onboard again")
 	flags.IntVar(&p.IssuesPerDay, "issues-per-day", 0, "most credentials that one SIM may begin in a day (default any number)")
+	addEST(flags, p)
 	flags.IntVar(&p.Canary, "canary", 0, "percent of the SIMs with which a campaign begins (default all at once)")
 }
 

@@ -21,7 +21,7 @@ func newSIMs() *cobra.Command {
 		newSIMChange("suspend", "Accept none of the SIM's credentials until it is resumed", (*api.Client).SuspendSIM),
 		newSIMChange("resume", "End a suspension", (*api.Client).ResumeSIM),
 		newSIMChange("terminate", "Revoke the SIM's credentials and never accept it again", (*api.Client).TerminateSIM),
-		newSIMsRevoke(), newSIMsMove(), newSIMsReplace())
+		newSIMsRevoke(), newSIMsEnrolmentSecret(), newSIMsMove(), newSIMsReplace())
 	return c
 }
 

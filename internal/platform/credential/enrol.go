@@ -2,6 +2,7 @@ package credential
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -222,6 +223,7 @@ type plan struct {
 	sim       store.SIM
 	fleet     api.Fleet
 	secret    *store.EnrolmentSecret // not used up yet
+	proved    *ecdsa.PublicKey       // of a credential that has ended, and was presented
 	over      []store.Credential     // whose time is over
 	lost      *store.Credential      // under way with another key
 	arrived   *store.Credential      // delivered, and presented now
@@ -275,14 +277,9 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err 
 		return p, usedSecret(e.ICCID)
 	}
 	if e.Presented != "" && !presentable(all, e.Presented, now) {
-		c, err := find(tx, e.Presented)
-		if err == nil {
-			err = usable(c, p.sim, now)
+		if err := p.afterEnd(tx, now); err != nil {
+			return p, err
 		}
-		if err == nil {
-			err = refuse.Conflict("credential %s is of another SIM", e.Presented)
-		}
-		return p, err
 	}
 	if p.done == nil {
 		if err := checkEnrolment(tx, p.fleet, e.ICCID); err != nil {
@@ -290,6 +287,29 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err 
 		}
 	}
 	return p, nil
+}
+
+// afterEnd lets a credential be presented that has ended, for as long as the fleet's grace: in the
+// handshake the SIM has proved that it holds its key.
+func (p *plan) afterEnd(tx store.Tx, now time.Time) error {
+	c, err := find(tx, p.enrolment.Presented)
+	if err != nil {
+		return err
+	}
+	grace := time.Duration(p.fleet.Profile.Grace)
+	inUse := c.State.Accepted() || c.State == api.Expired
+	if c.ICCID != p.sim.ICCID || !inUse || !ended(c, now) || now.After(c.NotAfter.Add(grace)) {
+		if err := usable(c, p.sim, now); err != nil {
+			return err
+		}
+		return refuse.Conflict("credential %s is of another SIM", c.ID)
+	}
+	public, err := x509.ParsePKIXPublicKey(c.PublicKey)
+	if err != nil {
+		return err
+	}
+	p.proved, _ = public.(*ecdsa.PublicKey)
+	return nil
 }
 
 func presentable(all []store.Credential, id string, now time.Time) bool {
@@ -402,7 +422,7 @@ func (p plan) request(tx store.Tx, why transition.Cause, spki []byte) (c store.C
 		}
 	}
 	if !holds && p.secret == nil { // a secret is an operator's word for the SIM
-		if err := checkLineage(tx, why.Time, p.fleet, c.ICCID, p.enrolment.Key); err != nil {
+		if err := checkLineage(tx, why.Time, p.fleet, c.ICCID, cmp.Or(p.proved, p.enrolment.Key)); err != nil {
 			return c, err
 		}
 	}

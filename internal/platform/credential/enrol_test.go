@@ -337,3 +337,20 @@ func TestOnlyTheExactCertificateFindsItsCredential(t *testing.T) {
 		}
 	}
 }
+
+func TestWithinTheGraceACertificateThatHasEndedRenewsItself(t *testing.T) {
+	w := fixture.New(t)
+	if _, err := w.Registry.CreateFleet(t.Context(), "me", api.Fleet{Name: "patient", Profile: api.Profile{Grace: api.Duration(30 * 24 * time.Hour)}}); err != nil {
+		t.Fatal(err)
+	}
+	iccid := w.SIM(t, "patient")
+	old := enrol(t, w, credential.Enrolment{Fleet: "patient", ICCID: iccid, Key: newKey(t)})
+	w.Pass(100 * 24 * time.Hour)
+	_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "patient", ICCID: iccid, Key: newKey(t)})
+	fixture.Refused(t, err, api.CodeLineage)
+	next := enrol(t, w, credential.Enrolment{Fleet: "patient", ICCID: iccid, Key: newKey(t), Presented: old.ID})
+	wantStates(t, w, iccid, api.Expired, api.Active)
+	w.Pass(200 * 24 * time.Hour)
+	_, err = w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "patient", ICCID: iccid, Key: newKey(t), Presented: next.ID})
+	fixture.Refused(t, err, api.CodeUnauthorized)
+}
