@@ -35,6 +35,8 @@ type Options struct {
 	Dir string
 	// RootCAs are the issuers of the servers' own certificates; nil: the platform's.
 	RootCAs *x509.CertPool
+	// TLSFirst begins with TLS; see [ConfigOptions.TLSFirst].
+	TLSFirst bool
 	// Account is the account that SIMs are put into; empty: [DefaultAccount].
 	Account string
 	// Permissions are what SIMs may do; zero: [DefaultPermissions].
@@ -51,6 +53,7 @@ type Callout struct {
 	roots       *x509.CertPool
 	account     string
 	permissions Permissions
+	tlsFirst    bool
 	log         *slog.Logger
 
 	issuer, own, curve nkeys.KeyPair
@@ -80,7 +83,7 @@ func New(o Options) (*Callout, error) {
 		o.Logger = slog.Default()
 	}
 	c := &Callout{
-		m: o.Middleware, url: o.URL, dir: o.Dir, roots: o.RootCAs, account: o.Account, permissions: o.Permissions, log: o.Logger,
+		m: o.Middleware, url: o.URL, dir: o.Dir, roots: o.RootCAs, account: o.Account, permissions: o.Permissions, tlsFirst: o.TLSFirst, log: o.Logger,
 		sessions: newSessions(o.Middleware), connected: make(chan struct{}, 1),
 	}
 	if err := c.readKeys(); err != nil {
@@ -170,7 +173,7 @@ func (c *Callout) connect(closed chan<- struct{}) (*nats.Conn, error) {
 		default:
 		}
 	}
-	return nats.Connect(c.url,
+	options := []nats.Option{
 		nats.Name("simroot appserver"), nats.Nkey(public, c.own.Sign),
 		nats.Secure(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{c.local}, MinVersion: tls.VersionTLS12}),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(retryAfter), nats.IgnoreAuthErrorAbort(),
@@ -183,7 +186,11 @@ func (c *Callout) connect(closed chan<- struct{}) (*nats.Conn, error) {
 		nats.ReconnectErrHandler(c.sayOnce()),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.log.Error("NATS", "error", err) }),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
-	)
+	}
+	if c.tlsFirst {
+		options = append(options, nats.TLSHandshakeFirst())
+	}
+	return nats.Connect(c.url, options...)
 }
 
 // sayOnce tells why there is no connection when that changes.

@@ -18,6 +18,9 @@ type ConfigOptions struct {
 	Certificate, Key string
 	// Account is the account of NATS that SIMs and the application are in; empty: DEVICES.
 	Account string
+	// TLSFirst has every client begin with TLS, as "simroot device tunnel" does and clients of NATS if they are
+	// told to. Otherwise a client that does not say anything for a moment is greeted in plain, as usual.
+	TLSFirst bool
 }
 
 // DefaultAccount is the account that SIMs are put into.
@@ -26,8 +29,6 @@ const DefaultAccount = "DEVICES"
 // Config writes a complete configuration of nats-server, and makes the keys it names if need be. A
 // server that does more can include it. The application connects with the user key keys/app.nk and the
 // certificate keys/local-tls.crt, and may use all subjects of the account.
-//
-// Handshake_first lets clients begin with TLS at once, as "simroot device tunnel" does.
 func Config(o ConfigOptions) (string, error) {
 	if o.Account == "" {
 		o.Account = DefaultAccount
@@ -40,6 +41,10 @@ func Config(o ConfigOptions) (string, error) {
 		return "", err
 	}
 	quote := strconv.Quote
+	first := "auto"
+	if o.TLSFirst {
+		first = "true"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `# SIMs are let in by "simroot appserver serve --nats", which also keeps ca_file current.
 listen: %s
@@ -48,7 +53,7 @@ tls {
   key_file: %s
   ca_file: %s
   verify: true
-  handshake_first: auto
+  handshake_first: %s
 }
 accounts {
   %s { users: [ { nkey: %s } ] }
@@ -64,7 +69,7 @@ authorization {
     xkey: %s
   }
 }
-`, quote(o.Listen), quote(o.Certificate), quote(o.Key), quote(filepath.Join(o.Dir, caFile)),
+`, quote(o.Listen), quote(o.Certificate), quote(o.Key), quote(filepath.Join(o.Dir, caFile)), first,
 		systemAccount, keys.Callout, o.Account, keys.App, systemAccount, keys.Issuer, systemAccount, keys.Callout, keys.App, keys.Curve)
 	return b.String(), nil
 }

@@ -23,6 +23,7 @@ func addNATS(c *cobra.Command) adapter {
 	flags.StringVar(&a.url, "nats", "", "URL of the NATS server, tls://HOST:PORT; several with commas between")
 	flags.StringVar(&a.dir, "nats-dir", "", "folder with the keys from \"simroot appserver nats-config\"; the server reads CA certificates there")
 	flags.StringVar(&a.ca, "nats-ca", "", "file with the issuer of the server's own certificate, PEM; without it, the platform's")
+	flags.BoolVar(&a.options.TLSFirst, "nats-tls-first", false, "begin with TLS, for servers that want it (nats-config --tls-first)")
 	flags.StringVar(&a.options.Account, "nats-account", natscallout.DefaultAccount, "account of NATS that SIMs are put into")
 	flags.StringArrayVar(&a.options.Permissions.Publish, "nats-publish", usual.Publish, "subject that a SIM may publish to, with {iccid} and {fleet}; may be repeated")
 	flags.StringArrayVar(&a.options.Permissions.Subscribe, "nats-subscribe", usual.Subscribe, "subject that a SIM may subscribe to, with {iccid} and {fleet}; may be repeated")
@@ -76,6 +77,7 @@ DIR/keys/local-tls.crt and its key, and may use every subject of the account.`,
 	flags.StringVar(&o.Certificate, "cert", "", "the server's certificate chain, absolute")
 	flags.StringVar(&o.Key, "key", "", "its key, absolute")
 	flags.StringVar(&o.Account, "account", natscallout.DefaultAccount, "account of NATS that SIMs and the application are in")
+	flags.BoolVar(&o.TLSFirst, "tls-first", false, "have every client begin with TLS, as \"simroot device tunnel\" does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := o.Check(); err != nil {
 			return usageError{err}

@@ -26,6 +26,15 @@ func TestThePageOnTheAgentRunsAsWritten(t *testing.T) {
 	runsAsWritten(t, "device-agent.md", "Imported 1 SIMs", "agent       ready since", "1 new credentials")
 }
 
+func TestThePageOnTheTerminatorRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "servers/coap.md", "ready dtls-psk:127.0.0.1:15684=127.0.0.1:15683", "</>;title=", "no answer any more")
+}
+
+func TestThePageOnNATSRunsAsWritten(t *testing.T) {
+	realparts.Binary(t, "nats-server") // beside simroot
+	runsAsWritten(t, "servers/nats.md", `Permissions Violation for Publish to "devices.other"`, "23 kWh", `a session was ended`, `reason="credential is revoked"`)
+}
+
 // runsAsWritten runs the commands of a page, one after the other, and looks for what they
 // are to print.
 func runsAsWritten(t *testing.T, name string, wants ...string) {

@@ -6,4 +6,4 @@ import (
 	"github.com/simroot/simroot/internal/e2e/realparts"
 )
 
-func TestMain(m *testing.M) { realparts.Main(m, "./cmd/simroot") }
+func TestMain(m *testing.M) { realparts.Main(m, "./cmd/simroot", "github.com/nats-io/nats-server/v2") }

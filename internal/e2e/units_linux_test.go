@@ -36,3 +36,7 @@ func soundUnit(t *testing.T, name, installed string) {
 func TestTheAgentsUnitIsSoundAndLocked(t *testing.T) {
 	soundUnit(t, "simroot-agent.service", "simroot-agent.service")
 }
+
+func TestTheApplicationServersUnitIsSoundAndLocked(t *testing.T) {
+	soundUnit(t, "simroot-appserver@.service", "simroot-appserver@coap.service")
+}
