@@ -2,9 +2,10 @@ package beside
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
+
+	"github.com/simroot/simroot/appserver/internal/durable"
 )
 
 // replace writes a file of a directory in one step, and tells whether its content is new. If that
@@ -20,34 +21,16 @@ func replace(dir string, f File) (changed bool, err error) {
 			return false, nil
 		}
 	}
-	file, err := os.CreateTemp(dir, f.Name+".*.new")
-	if err != nil {
+	if err := durable.Replace(path, f.Content, mode); err != nil {
 		return false, err
 	}
-	_, err = file.Write(f.Content)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		os.Remove(file.Name())
-		return false, err
-	}
-	return true, syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return true, nil
 }
 
 // sweep removes what a process that was killed in the middle of replace has left behind.
 func sweep(dir string, names map[string]struct{}) {
 	for name := range names {
-		left, _ := filepath.Glob(filepath.Join(dir, name+".*.new"))
+		left, _ := filepath.Glob(filepath.Join(dir, name+durable.Pattern))
 		for _, path := range left {
 			os.Remove(path)
 		}
