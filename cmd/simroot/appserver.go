@@ -18,7 +18,7 @@ import (
 
 func newAppServer() *cobra.Command {
 	c := &cobra.Command{Use: "appserver", Short: "Keep an application server that is not written in Go in step with the platform"}
-	c.AddCommand(newAppServerServe(), newSealingKey(), newMosquittoConfig(), newNATSConfig())
+	c.AddCommand(newAppServerServe(), newAppServerRegister(), newSealingKey(), newMosquittoConfig(), newNATSConfig())
 	return c
 }
 
@@ -61,7 +61,10 @@ certificates current, and closes the connections of SIMs that are not accepted a
 Start it before them; "simroot appserver nats-config" makes the keys and writes the
 server's configuration.
 
-It runs until it is told to stop. Needs a token with the role appserver.`,
+It runs until it is told to stop. To the platform it speaks as the application server that
+"simroot appserver register" has made known from the same --data, or that it registers
+itself at the first start with --invitation; or else with a token of the role appserver
+and --sealing-key.`,
 		Example: `  simroot appserver serve --platform https://platform.example --token-file token --data /var/lib/simroot \
     --sealing-key sealing.key --terminate dtls-psk:0.0.0.0:5684=127.0.0.1:5683
   simroot appserver serve --platform https://platform.example --token-file token --data /var/lib/simroot \
@@ -86,9 +89,7 @@ It runs until it is told to stop. Needs a token with the role appserver.`,
 		if o.data == "" || len(chosen) == 0 {
 			return wrongUsage("want --data DIR and what to serve: --mosquitto DIR with --mosquitto-pid FILE, --terminate KIND:LISTEN=BACKEND, or --nats URL with --nats-dir DIR")
 		}
-		return n.with(func(client *api.Client) error {
-			return serveBeside(c, client, n.url, o, chosen)
-		})
+		return serveBeside(c, n, o, chosen)
 	}
 	return c
 }
@@ -96,6 +97,7 @@ It runs until it is told to stop. Needs a token with the role appserver.`,
 // replicaOptions are the flags of the replica.
 type replicaOptions struct {
 	data, sealingKey   string
+	invitation         string
 	maxStale, cutStale time.Duration
 }
 
@@ -103,32 +105,44 @@ func (o *replicaOptions) addFlags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&o.data, "data", "", "folder for the replica")
 	flags.StringVar(&o.sealingKey, "sealing-key", "", `file with the key that PSKs are sealed to (see "simroot appserver sealing-key")`)
+	flags.StringVar(&o.invitation, "invitation", "", "file with the one-time token to register with at the first start")
 	flags.DurationVar(&o.maxStale, "max-stale", 0, "let nobody new in when the platform was out of reach for so long (default: serve on)")
 	flags.DurationVar(&o.cutStale, "cut-stale", 0, "and end connections after so long (default: never)")
 }
 
-func (o *replicaOptions) open(ctx context.Context, client *api.Client, log *slog.Logger) (*appserver.Middleware, error) {
+// open opens the replica. Key is the sealing key of a registration, nil if there is none.
+func (o *replicaOptions) open(ctx context.Context, client *api.Client, key []byte, log *slog.Logger) (*appserver.Middleware, error) {
+	defer func() { clear(key) }()
 	options := appserver.Options{Platform: client, Dir: o.data, MaxStale: o.maxStale, CutStale: o.cutStale, Logger: log}
 	if o.sealingKey != "" {
-		key, err := readSealingKey(o.sealingKey)
-		if err != nil {
+		var err error
+		if key, err = readSealingKey(o.sealingKey); err != nil {
 			return nil, err
 		}
-		defer clear(key)
-		options.SealingKey = key
 	}
+	options.SealingKey = key
 	return appserver.Open(ctx, options)
 }
 
 // serveBeside runs adapters over one replica until it is told to stop, or one of them fails.
-func serveBeside(c *cobra.Command, client *api.Client, url string, o *replicaOptions, adapters []adapter) (err error) {
+func serveBeside(c *cobra.Command, n *connection, o *replicaOptions, adapters []adapter) (err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	m, err := o.open(c.Context(), client, log)
+	client, registered, err := n.identify(c, o.data, o.invitation, log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var key []byte
+	if registered != nil {
+		defer registered.Close()
+		key = registered.SealingKey()
+	}
+	m, err := o.open(c.Context(), client, key, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	b := &beside{platform: client, middleware: m, sealed: o.sealingKey != "", log: log}
+	b := &beside{platform: client, middleware: m, sealed: o.sealingKey != "" || registered != nil, log: log}
 	var told []string
 	var runs []func(context.Context) error
 	for _, a := range adapters {
@@ -138,13 +152,16 @@ func serveBeside(c *cobra.Command, client *api.Client, url string, o *replicaOpt
 		}
 		told, runs = append(told, ready), append(runs, run)
 	}
-	if _, err := fmt.Fprintf(c.OutOrStdout(), "Following %s; %s\n", url, strings.Join(told, "; ")); err != nil {
+	if _, err := fmt.Fprintf(c.OutOrStdout(), "Following %s; %s\n", n.url, strings.Join(told, "; ")); err != nil {
 		return err
 	}
 	if err := notify("READY=1"); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(c.Context())
+	if registered != nil {
+		group.Go(func() error { registered.Keep(ctx); return nil })
+	}
 	for _, run := range runs {
 		group.Go(func() error { return run(ctx) })
 	}

@@ -21,7 +21,7 @@ func addMosquitto(c *cobra.Command) adapter {
 	a := &besideMosquitto{}
 	c.Flags().StringVar(&a.dir, "mosquitto", "", "folder that the broker reads CA, CRL and access rules from")
 	c.Flags().StringVar(&a.pid, "mosquitto-pid", "", "the broker's PID file")
-	c.Flags().BoolVar(&a.psk, "mosquitto-psk", false, "keep the broker's psk_file too; wants --sealing-key")
+	c.Flags().BoolVar(&a.psk, "mosquitto-psk", false, "keep the broker's psk_file too; wants a registration or --sealing-key")
 	return a
 }
 
@@ -40,7 +40,7 @@ func (a *besideMosquitto) prepare(ctx context.Context, b *beside) (string, func(
 		Middleware: b.middleware, Platform: b.platform, Dir: a.dir, PSK: a.psk, PID: mosquitto.PIDFile(a.pid), Logger: b.log,
 	})
 	if errors.Is(err, appserver.ErrNoSealingKey) {
-		err = wrongUsage("--mosquitto-psk wants --sealing-key FILE")
+		err = wrongUsage("--mosquitto-psk wants a registration (see \"simroot appserver register\") or --sealing-key FILE")
 	}
 	if err != nil {
 		return "", nil, err

@@ -71,7 +71,7 @@ func (a *besideAny) sealed() bool {
 
 func (a *besideAny) prepare(ctx context.Context, b *beside) (string, func(context.Context) error, error) {
 	if a.sealed() && !b.sealed {
-		return "", nil, wrongUsage("--terminate tls-psk and dtls-psk want --sealing-key FILE")
+		return "", nil, wrongUsage("--terminate tls-psk and dtls-psk want a registration (see \"simroot appserver register\") or --sealing-key FILE")
 	}
 	o := a.options
 	o.Middleware, o.Ways, o.Logger = b.middleware, a.parsed, b.log

@@ -140,6 +140,17 @@ func TestARegisteredServerKnowsItsFleetsOnly(t *testing.T) {
 	if _, err := r.Client().Secret(t.Context(), w.active(tag).ID); !api.HasCode(err, api.CodeUnknownCred) {
 		t.Errorf("the secret of another fleet: %v", err)
 	}
+	// A SIM that is moved keeps its credential for the time being, and whoever accepts that hears what
+	// becomes of the SIM.
+	if _, err := w.Admin.MoveSIM(t.Context(), before, api.Move{Fleet: "locks"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Lookup(fingerprint(t, w.active(before))); err != nil {
+		t.Error("its own SIM, moved away:", err)
+	}
+	if _, err := w.follower(r, t.TempDir(), log).Lookup(fingerprint(t, w.active(before))); err != nil {
+		t.Error("its own SIM, moved away, told as state:", err)
+	}
 	if _, err := w.Admin.SuspendSIM(t.Context(), before, api.Change{}); err != nil {
 		t.Fatal(err)
 	}

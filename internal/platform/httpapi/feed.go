@@ -14,6 +14,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/refuse"
+	"github.com/simroot/simroot/internal/platform/token"
 )
 
 // feedBatch is how many events are read at once.
@@ -81,17 +82,12 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.Fe
 	w.WriteHeader(http.StatusOK)
 
 	source := s.services.Feed
-	sees := principal(ctx).Sees
+	who := principal(ctx)
 	out := newBurst(w, connection)
 	out.line(api.FeedLine{Header: &api.FeedHeader{FeedPosition: after, Head: max(source.Head(), after.Seq), Time: time.Now().UTC(), CAs: s.caDigest(), State: state}})
 	if state {
 		err := source.State(ctx, time.Now(), func(page []api.Event) error {
-			for i := range page {
-				if sees(fleetOf(&page[i])) {
-					out.line(api.FeedLine{State: &page[i]})
-				}
-			}
-			return out.flush()
+			return s.state(ctx, who, page, out)
 		})
 		if err != nil {
 			s.feedFailed(ctx, out, err)
@@ -121,7 +117,12 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.Fe
 		var skipped *api.Skipped
 		for i := range events {
 			after.Seq, after.Mark = events[i].Seq, events[i].Mark
-			if !sees(fleetOf(&events[i])) {
+			there, err := s.shows(ctx, who, &events[i])
+			if err != nil {
+				s.feedFailed(ctx, out, err)
+				return
+			}
+			if !there {
 				skipped = &api.Skipped{Seq: after.Seq, Mark: after.Mark}
 				continue
 			}
@@ -153,12 +154,31 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.Fe
 // one that is withdrawn or expires ends within that time and a heartbeat.
 const welcomeEvery = time.Second
 
-// fleetOf is the fleet that an event is of.
-func fleetOf(e *api.Event) string {
-	if e.SIM != nil {
-		return e.SIM.Fleet
+// state writes those of a page's lines that the principal may see. A credential of its fleets may be in a
+// SIM that was moved to another, whose line then comes with it.
+func (s *Server) state(ctx context.Context, p token.Principal, page []api.Event, out *burst) error {
+	for i := range page {
+		e := &page[i]
+		there := len(p.Fleets) == 0
+		switch c := e.Credential; {
+		case there:
+		case c == nil:
+			there = p.Sees(e.SIM.Fleet)
+		case p.Sees(c.Fleet) || !c.State.Final():
+			sim, err := s.services.Registry.SIM(ctx, c.ICCID)
+			if err != nil {
+				return err
+			}
+			there = p.Sees(c.Fleet) || p.Sees(sim.Fleet)
+			if there && !p.Sees(sim.Fleet) {
+				out.line(api.FeedLine{State: &api.Event{Time: sim.Updated, SIM: &sim}})
+			}
+		}
+		if there {
+			out.line(api.FeedLine{State: e})
+		}
 	}
-	return e.Credential.Fleet
+	return out.flush()
 }
 
 func (s *Server) heartbeat() api.FeedLine {

@@ -3,11 +3,14 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/credential"
+	"github.com/simroot/simroot/internal/platform/page"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/token"
 )
@@ -31,14 +34,22 @@ func (s *Server) within(ctx huma.Context, p token.Principal) error {
 	case beneath(api.PathSIMs, "iccid"):
 		iccid := ctx.Param("iccid")
 		sim, err := s.services.Registry.SIM(ctx.Context(), iccid)
-		if err == nil && !p.Sees(sim.Fleet) {
+		if err != nil {
+			return err
+		}
+		there, err := s.shows(ctx.Context(), p, &api.Event{SIM: &sim})
+		if err == nil && !there {
 			err = refuse.UnknownSIM(iccid)
 		}
 		return err
 	case beneath(api.PathCredentials, "id"):
 		id := ctx.Param("id")
 		c, err := s.services.Credentials.Credential(ctx.Context(), id)
-		if err == nil && !p.Sees(c.Fleet) {
+		if err != nil {
+			return err
+		}
+		there, err := s.shows(ctx.Context(), p, &api.Event{Credential: &c})
+		if err == nil && !there {
 			err = refuse.UnknownCredential(id)
 		}
 		return err
@@ -50,6 +61,27 @@ func (s *Server) within(ctx huma.Context, p token.Principal) error {
 	}
 	return refuse.With(api.CodeForbidden, http.StatusForbidden,
 		"this is about all fleets, and the token is for %s only: take one without that restriction", strings.Join(p.Fleets, ", "))
+}
+
+// shows tells whether a SIM or a credential is there for a principal. A SIM that was moved holds a
+// credential of the fleet where it was until it comes next; it is there for those who see one of
+// the two, so that none who accepts it misses what becomes of it.
+func (s *Server) shows(ctx context.Context, p token.Principal, e *api.Event) (bool, error) {
+	if len(p.Fleets) == 0 {
+		return true, nil
+	}
+	if c := e.Credential; c != nil {
+		if p.Sees(c.Fleet) {
+			return true, nil
+		}
+		sim, err := s.services.Registry.SIM(ctx, c.ICCID)
+		return err == nil && p.Sees(sim.Fleet), err
+	}
+	if p.Sees(e.SIM.Fleet) {
+		return true, nil
+	}
+	held, err := s.services.Credentials.Credentials(ctx, credential.Filter{ICCID: e.SIM.ICCID}, "", page.Max)
+	return slices.ContainsFunc(held.Items, func(c api.Credential) bool { return p.Sees(c.Fleet) }), err
 }
 
 // listedFleet is the fleet to which a list is restricted, empty for all.
