@@ -35,6 +35,10 @@ func TestThePageOnNATSRunsAsWritten(t *testing.T) {
 	runsAsWritten(t, "servers/nats.md", `Permissions Violation for Publish to "devices.other"`, "23 kWh", `a session was ended`, `reason="credential is revoked"`)
 }
 
+func TestThePageOnStoresRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "platform/stores.md", "Backed up the database to monday.db", "Restored.", "before-restore")
+}
+
 // runsAsWritten runs the commands of a page, one after the other, and looks for what they
 // are to print.
 func runsAsWritten(t *testing.T, name string, wants ...string) {

@@ -241,6 +241,61 @@ func TestAStrangerIsNotLetInAmongNodes(t *testing.T) {
 	}
 }
 
+// A dump of a busy database is brought back by PostgreSQL's own means, and made known as the
+// past by ours: the feed becomes another, and the platform serves.
+func TestAPostgreSQLDumpIsBroughtBack(t *testing.T) {
+	n := startNodes(t)
+	cluster := realparts.SharedCluster(t)
+	admin := n.client(n.addresses[0], n.token)
+	states := n.simsOf(admin, 2)
+	onboard := func(i int, platform *api.Client) api.Credential {
+		t.Helper()
+		d, err := device.New(t.Context(), vsim.NewMemory(states[i]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := d.Onboard(t.Context(), platform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done.Credential
+	}
+	before := onboard(0, n.client(n.addresses[1], ""))
+	dump := filepath.Join(t.TempDir(), "dump")
+	realparts.Run(t, cluster.Program("pg_dump"), "--format=custom", "--file="+dump, n.store)
+	gone := onboard(1, n.client(n.addresses[1], ""))
+	history := func() string {
+		t.Helper()
+		rows, err := postgres.Open(t.Context(), n.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var id string
+		if err := rows.View(t.Context(), func(tx store.Tx) (err error) { id, err = tx.Setting("feed"); return err }); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	was := history()
+	for _, p := range n.processes {
+		p.Stop()
+	}
+	realparts.Run(t, cluster.Program("pg_restore"), "--clean", "--if-exists", "--dbname="+n.store, dump)
+	realparts.Run(t, realparts.Binary(t, "simroot"), "platform", "restore", "--data", n.dirs[1], "--store", n.store)
+	if history() == was {
+		t.Error("the feed has kept its identity")
+	}
+	n.start(1)
+	admin = n.client(n.addresses[1], n.token)
+	if c, err := admin.Credential(t.Context(), before.ID); err != nil || c.State != api.Active {
+		t.Errorf("a credential from before the dump: %+v, %v", c, err)
+	}
+	if _, err := admin.Credential(t.Context(), gone.ID); !api.HasCode(err, api.CodeUnknownCred) {
+		t.Errorf("a credential from after the dump: %v", err)
+	}
+}
+
 // balancer passes connections to the nodes in turn, and to the other one if a node is down.
 type balancer struct {
 	net.Listener

@@ -57,14 +57,15 @@ func New(ctx context.Context, s store.Store) (*Feed, error) {
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		var id [16]byte
-		rand.Read(id[:]) // never fails (crypto/rand)
 		err = s.Update(ctx, func(tx store.Tx) (err error) {
 			// Another node may have been first.
-			if f.id, err = tx.Setting(idSetting); errors.Is(err, store.ErrNotFound) {
-				f.id = hex.EncodeToString(id[:])
-				err = tx.SetSetting(idSetting, f.id)
+			if f.id, err = tx.Setting(idSetting); !errors.Is(err, store.ErrNotFound) {
+				return err
 			}
+			if err := NewIdentity(tx); err != nil {
+				return err
+			}
+			f.id, err = tx.Setting(idSetting)
 			return err
 		})
 	}
@@ -72,6 +73,14 @@ func New(ctx context.Context, s store.Store) (*Feed, error) {
 		return nil, fmt.Errorf("feed: %w", err)
 	}
 	return f, nil
+}
+
+// NewIdentity makes the feed another one: whoever follows it fetches everything anew. It is for a
+// store that was brought back to an earlier time; a [Feed] that is open does not hear of it.
+func NewIdentity(tx store.Tx) error {
+	var id [16]byte
+	rand.Read(id[:]) // never fails (crypto/rand)
+	return tx.SetSetting(idSetting, hex.EncodeToString(id[:]))
 }
 
 // ID names the history that the sequence numbers belong to.

@@ -157,7 +157,11 @@ func (s *Store) shut() error {
 	for range cap(s.readers) { // wait for the readers
 		(<-s.readers).close()
 	}
-	return errors.Join(err, s.db.Close(), s.lock.Close())
+	err = errors.Join(err, s.db.Close())
+	if s.lock != nil { // a database that is being restored is under the lock of another
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
 }
 
 func (s *Store) closeConnections() {
