@@ -1,6 +1,7 @@
 package terminator
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -183,4 +184,37 @@ func TestARequestUnderWayIsAnsweredWhenTheTerminatorStops(t *testing.T) {
 		t.Error("no answer")
 	}
 	within(t, "the terminator to stop", s.stopped)
+}
+
+// A connection that has become something else (RFC 9110, 7.8), such as a WebSocket, is cut off as well.
+func TestARevokedSIMsWebSocketIsCutOff(t *testing.T) {
+	gone := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n") //nolint:errcheck // the client will tell
+		io.Copy(conn, conn)                                                                                      //nolint:errcheck // any end is one
+		close(gone)
+	}))
+	defer server.Close()
+	s := terminate(t, TLSPSK, HTTP, server.Listener.Addr().String(), Options{})
+	d := s.device(1)
+	conn := s.connect(d)
+	say(t, conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	reader := bufio.NewReader(conn)
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", response, err)
+	}
+	say(t, conn, "hello")
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(reader, got); err != nil || string(got) != "hello" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	s.revoke(d)
+	within(t, "the end at the server behind", gone)
 }
