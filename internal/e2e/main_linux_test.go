@@ -6,4 +6,7 @@ import (
 	"github.com/simroot/simroot/internal/e2e/realparts"
 )
 
-func TestMain(m *testing.M) { realparts.Main(m, "./cmd/simroot", "github.com/nats-io/nats-server/v2") }
+func TestMain(m *testing.M) {
+	realparts.Main(m, "./cmd/simroot", "github.com/nats-io/nats-server/v2",
+		"internal/e2e/judges/globalsign github.com/globalsign/est/cmd/estclient")
+}

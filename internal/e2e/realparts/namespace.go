@@ -17,7 +17,8 @@ import (
 const binariesVar = "SIMROOT_REALPARTS_BIN"
 
 // Main runs a package's tests in namespaces of their own, and does not return. commands
-// are packages of this module, "./cmd/simroot", or tools of go.mod; they are built first, while there still
+// are packages of this module, "./cmd/simroot", or tools of go.mod or, after their folder and a space,
+// of the go.mod of a judge; they are built first, while there still
 // is a network to fetch modules from (see [Binary]).
 func Main(m *testing.M, commands ...string) {
 	if os.Getenv(binariesVar) == "" {
@@ -48,10 +49,16 @@ func isolate(commands []string) error {
 		return err
 	}
 	for _, command := range commands {
-		build := exec.Command("go", "build", "-o", binaries+"/", command)
-		if build.Dir, err = moduleRoot(); err != nil {
+		folder, pkg, apart := strings.Cut(command, " ")
+		if !apart {
+			folder, pkg = ".", command
+		}
+		build := exec.Command("go", "build", "-o", binaries+"/", pkg)
+		root, err := moduleRoot()
+		if err != nil {
 			return err
 		}
+		build.Dir = filepath.Join(root, folder)
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", command, err, out)
 		}

@@ -131,7 +131,7 @@ func (s *Service) Reenrol(ctx context.Context, r Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(csr.subject.Names) > 0 && !sameSubject(csr.subject, who.presented.Subject) {
+	if !partOf(csr.subject, who.presented.Subject) {
 		return nil, refuse.BadRequest("csr.subject: %q is not that of the certificate that is to be renewed, %q (RFC 7030, 4.2.2)", csr.subject, who.presented.Subject)
 	}
 	return s.issue(ctx, who, csr.key)

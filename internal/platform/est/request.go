@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
@@ -139,14 +140,12 @@ func (r *request) speaksOf(iccid string) error {
 	return nil
 }
 
-// sameSubject tells whether two names have the same attributes with the same text, however it
-// is encoded.
-func sameSubject(a, b pkix.Name) bool {
-	if len(a.Names) != len(b.Names) {
-		return false
-	}
-	for i := range a.Names {
-		if !a.Names[i].Type.Equal(b.Names[i].Type) || a.Names[i].Value != b.Names[i].Value {
+// partOf tells whether all attributes of a name are in another one with the same text, however it
+// is encoded. RFC 7030 (4.2.2) has a renewal repeat the subject; a SIM that names itself and
+// leaves the rest to the fleet says nothing else.
+func partOf(name, whole pkix.Name) bool {
+	for _, a := range name.Names {
+		if !slices.ContainsFunc(whole.Names, func(b pkix.AttributeTypeAndValue) bool { return a.Type.Equal(b.Type) && a.Value == b.Value }) {
 			return false
 		}
 	}

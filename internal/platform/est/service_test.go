@@ -243,7 +243,7 @@ func TestThePresentCertificateRenewsItself(t *testing.T) {
 	_, err = w.Reenrol(t.Context(), renewal)
 	fixture.Refused(t, err, api.CodeUnauthorized)
 
-	other := Request{Fleet: "devices", Connection: presenting(next), CSR: csr(t, x509.CertificateRequest{Subject: pkix.Name{SerialNumber: iccid}}, newKey(t))}
+	other := Request{Fleet: "devices", Connection: presenting(next), CSR: csr(t, x509.CertificateRequest{Subject: pkix.Name{SerialNumber: iccid, Organization: []string{"Somebody"}}}, newKey(t))}
 	_, err = w.Reenrol(t.Context(), other)
 	refusedFor(t, err, api.CodeBadRequest, "csr.subject")
 }

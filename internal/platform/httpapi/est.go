@@ -30,13 +30,14 @@ const (
 const basicChallenge = `Basic realm="simroot EST", charset="UTF-8"`
 
 type (
-	estLabel struct {
+	// ESTLabel names a fleet.
+	ESTLabel struct {
 		Fleet string `path:"fleet" maxLength:"64" doc:"The label: the name of the fleet."`
 		over  *http.Request
 	}
-	estInput struct{ estLabel }
+	estInput struct{ ESTLabel }
 	estBody  struct {
-		estLabel
+		ESTLabel
 		RawBody []byte `contentType:"application/pkcs10"`
 	}
 	// estAnswer names its encoding for clients of RFC 7030; those of RFC 8951 ignore that.
@@ -48,7 +49,7 @@ type (
 )
 
 // Resolve implements [huma.Resolver].
-func (l *estLabel) Resolve(ctx huma.Context) []error {
+func (l *ESTLabel) Resolve(ctx huma.Context) []error {
 	l.over, _ = humago.Unwrap(ctx)
 	return nil
 }

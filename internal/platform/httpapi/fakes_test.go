@@ -177,15 +177,20 @@ func (f fakeRegistry) NewEnrolmentSecret(ctx context.Context, actor, iccid strin
 // fakeEST enrols whoever gives the password "good".
 type fakeEST struct{ *fake }
 
-func (f fakeEST) CACerts(context.Context, string, *tls.ConnectionState) ([]byte, error) {
-	return []byte("certificates in base64"), f.err
+func (f fakeEST) CACerts(ctx context.Context, fleet string, _ *tls.ConnectionState) ([]byte, error) {
+	_, err := fakeRegistry(f).Fleet(ctx, fleet)
+	return []byte("certificates in base64"), err
 }
 
-func (f fakeEST) CSRAttributes(context.Context, string) ([]byte, error) {
-	return []byte("attributes in base64"), f.err
+func (f fakeEST) CSRAttributes(ctx context.Context, fleet string) ([]byte, error) {
+	_, err := fakeRegistry(f).Fleet(ctx, fleet)
+	return []byte("attributes in base64"), err
 }
 
-func (f fakeEST) Enrol(_ context.Context, r est.Request) ([]byte, error) {
+func (f fakeEST) Enrol(ctx context.Context, r est.Request) ([]byte, error) {
+	if _, err := fakeRegistry(f).Fleet(ctx, r.Fleet); err != nil {
+		return nil, err
+	}
 	if r.Basic && r.Password != "good" {
 		return nil, refuse.With(api.CodeUnauthorized, http.StatusUnauthorized, "who are you?")
 	}
