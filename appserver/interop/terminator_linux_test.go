@@ -37,7 +37,7 @@ func terminate(t *testing.T, p *platformtest.Platform, m *servertest.Server, kin
 		t.Fatal(err)
 	}
 	front, err := terminator.Listen(terminator.Options{
-		Middleware: m.Middleware, Certificate: own, Drain: time.Second, Logger: slog.New(slog.DiscardHandler),
+		Middleware: m.Middleware, Certificate: own.Get, Drain: time.Second, Logger: slog.New(slog.DiscardHandler),
 		Ways: []terminator.Way{{Kind: kind, Tell: tell, Listen: "127.0.0.1:0", Backend: backend}},
 	})
 	if err != nil {

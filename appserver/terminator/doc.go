@@ -4,7 +4,7 @@
 // header fields. Who is not accepted by the platform never reaches that server, and is cut off from it when
 // that ends.
 //
-//	t, err := terminator.Listen(terminator.Options{Middleware: m, Certificate: own, Ways: []terminator.Way{
+//	t, err := terminator.Listen(terminator.Options{Middleware: m, Certificate: own.Get, Ways: []terminator.Way{
 //		{Kind: terminator.TLS, Tell: terminator.ProxyV2, Listen: ":8883", Backend: "127.0.0.1:1883"},
 //	}})
 //	...

@@ -67,7 +67,7 @@ func terminate(t *testing.T, kind Kind, tell Tell, backend string, o Options) *s
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Middleware, o.Certificate = s.server.Middleware, own
+	o.Middleware, o.Certificate = s.server.Middleware, own.Get
 	o.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.Ways = []Way{{kind, tell, "127.0.0.1:0", backend}}
 	terminator, err := Listen(o)

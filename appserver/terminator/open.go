@@ -20,7 +20,7 @@ func (p *port) open() (*appserver.Listener, error) {
 	m := p.Middleware
 	switch p.way.Kind {
 	case TLS:
-		config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.Certificate.Get() }}
+		config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.Certificate() }}
 		if p.way.Tell == HTTP {
 			config.NextProtos = []string{"h2", "http/1.1"}
 		}
@@ -45,7 +45,7 @@ func (p *port) open() (*appserver.Listener, error) {
 			return nil, err
 		}
 		return piondtls.Listen(m, "udp", address, pion.WithMTU(p.MTU),
-			pion.WithGetCertificate(func(*pion.ClientHelloInfo) (*tls.Certificate, error) { return p.Certificate.Get() }))
+			pion.WithGetCertificate(func(*pion.ClientHelloInfo) (*tls.Certificate, error) { return p.Certificate() }))
 	default:
 		config, err := m.PSKConfig(&psktls.Config{AllowPSKOnly: !p.ForwardSecrecy})
 		if err != nil {

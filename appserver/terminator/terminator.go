@@ -2,6 +2,7 @@ package terminator
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,8 +19,8 @@ type Options struct {
 	Middleware *appserver.Middleware
 	// Ways are the ports and what is behind them.
 	Ways []Way
-	// Certificate is the server's own, for ways with certificates.
-	Certificate *Certificate
+	// Certificate gives the server's own, for ways with certificates: see [Certificate.Get].
+	Certificate func() (*tls.Certificate, error)
 	// ForwardSecrecy refuses pre-shared keys without an ephemeral key exchange, which is all that some small
 	// devices have (RFC 7252 asks for no more).
 	ForwardSecrecy bool

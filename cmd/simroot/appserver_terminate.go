@@ -80,7 +80,7 @@ func (a *besideAny) prepare(ctx context.Context, b *beside) (string, func(contex
 		if err != nil {
 			return "", nil, err
 		}
-		o.Certificate = own
+		o.Certificate = own.Get
 	}
 	// Before the replica is in step, devices that are good would be refused.
 	if err := b.middleware.Ready(ctx); err != nil {

@@ -58,6 +58,7 @@ func run(write, only string) error {
 		{"secrets for a new application server", secretRate},
 		{"handshakes and throughput of psktls", pskRates},
 		{"middleware in the handshake", guardCost},
+		{"terminator", terminatorCost},
 		{"crowd of application servers", crowdTimes},
 		{"replica of a million", replicaScale},
 	} {
