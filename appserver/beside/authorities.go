@@ -105,8 +105,7 @@ func (a *authorities) checkCRL(list *x509.RevocationList) error {
 	return fmt.Errorf("CRL of %q: it is not signed by a CA of the platform", list.Issuer)
 }
 
-// nobody is a CA certificate whose key was thrown away, in PEM: no client has a certificate of it. It
-// stands in for the platform's while nobody may be let in, for servers refuse to start with none.
+// nobody is a CA certificate whose key was thrown away, in PEM: no client has a certificate of it.
 var nobody = sync.OnceValues(func() ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -110,11 +110,6 @@ func (k *Keeper) writeFiles(ctx context.Context, cas bool) (err error) {
 		CAs: k.authorities.cas, CRLs: k.authorities.crls, Barred: k.m.Barred(),
 		Refuse: status.Stale || status.Cut, Cut: status.Cut,
 	}
-	if state.Refuse {
-		var failed error
-		state.CAs, failed = nobody()
-		err = errors.Join(err, failed)
-	}
 	k.mu.Lock()
 	clear(k.barred)
 	for _, iccid := range state.Barred {

@@ -43,3 +43,12 @@ type State struct {
 	Refuse bool     // nobody new may be let in: the replica is too old
 	Cut    bool     // nobody may go on either
 }
+
+// Trusted is CAs, or while nobody may be let in a CA certificate whose key was thrown away: for servers that
+// know no better way to refuse everyone, and do not start without a certificate.
+func (s State) Trusted() ([]byte, error) {
+	if s.Refuse {
+		return nobody()
+	}
+	return s.CAs, nil
+}

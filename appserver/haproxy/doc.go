@@ -18,8 +18,8 @@
 // one entry each, so that nothing is reloaded; workers that only finish their connections after a
 // reload hear of them too.
 //
-// The CA certificates and CRLs go the same way if they fit into one command of it (tune.bufsize, about
-// 300 revoked certificates); beyond that HAProxy is reloaded, at most every ten seconds.
+// CRLs go the same way if they fit into one command (tune.bufsize, about 250 revoked certificates). For longer
+// ones, and for other CA certificates, HAProxy is reloaded, at most every ten seconds.
 //
 // Each connection stands in a stick table, by certificate and peer. That is where the connections of a SIM are found;
 // "shutdown session" ends them.

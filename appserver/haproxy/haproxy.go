@@ -3,11 +3,15 @@ package haproxy
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,16 +115,52 @@ func (p *proxy) Reload(ctx context.Context, changed []string) error {
 			return err
 		}
 	}
-	for _, name := range changed {
-		kind := map[string]string{caFile: "ca-file", crlFile: "crl-file"}[name]
-		if kind == "" {
-			continue
-		}
-		if err := p.replace(ctx, processes, kind, p.in(name)); err != nil {
+	if slices.Contains(changed, caFile) {
+		if trusted, err := p.trusted(ctx, processes); err != nil {
 			return err
+		} else if !trusted {
+			return p.reload(ctx) // which reads the CRLs too
 		}
 	}
+	if slices.Contains(changed, crlFile) {
+		return p.replaceCRLs(ctx, processes)
+	}
 	return nil
+}
+
+// reload has HAProxy read all files, not too often.
+func (p *proxy) reload(ctx context.Context) error {
+	if time.Since(p.reloaded) < reloadEvery {
+		return beside.ErrLater
+	}
+	if err := p.master.reload(ctx); err != nil {
+		return err
+	}
+	p.reloaded = time.Now()
+	return nil
+}
+
+// trusted tells whether the workers have the CA certificates that are on disk. HAProxy 2.6 can be given others as it
+// runs, but goes on to name the old ones to clients, which then show no certificate.
+func (p *proxy) trusted(ctx context.Context, processes processes) (bool, error) {
+	content, err := os.ReadFile(p.in(caFile))
+	if err != nil {
+		return false, err
+	}
+	want := map[string]bool{}
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		want[fmt.Sprintf("%X", sha1.Sum(block.Bytes))] = true // a name, as HAProxy gives it
+	}
+	for _, pid := range processes.workers {
+		answer, err := p.master.do(ctx, pid, "show ssl ca-file "+p.in(caFile))
+		if err != nil {
+			return false, err
+		}
+		if !maps.Equal(fingerprintsIn(answer), want) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (p *proxy) in(name string) string { return filepath.Join(p.dir, name) }
@@ -168,30 +208,26 @@ func (p *proxy) list(ctx context.Context, pid string, accepted map[string]bool) 
 	return nil
 }
 
-// replace brings CA certificates or CRLs into the workers, in place if one command holds them.
-func (p *proxy) replace(ctx context.Context, processes processes, kind, path string) error {
+// replaceCRLs brings CRLs into the workers: as they run if one command holds them, by a reload otherwise.
+func (p *proxy) replaceCRLs(ctx context.Context, processes processes) error {
+	path := p.in(crlFile)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	set := fmt.Sprintf("set ssl %s %s <<\n%s\n", kind, path, content)
+	set := fmt.Sprintf("set ssl crl-file %s <<\n%s\n", path, content)
 	if len(set) > maxCommand {
-		if time.Since(p.reloaded) < reloadEvery {
-			return beside.ErrLater
-		}
-		p.reloaded = time.Now()
-		return p.master.reload(ctx)
+		return p.reload(ctx)
 	}
 	for _, pid := range processes.workers {
-		if answer, err := p.master.do(ctx, pid, set); err != nil {
-			return err
-		} else if !strings.Contains(answer, "transaction") {
-			return fmt.Errorf("HAProxy does not take %s: %s", path, firstLine(answer))
-		}
-		if answer, err := p.master.do(ctx, pid, fmt.Sprintf("commit ssl %s %s", kind, path)); err != nil {
-			return err
-		} else if !strings.Contains(answer, "Success") {
-			return fmt.Errorf("HAProxy does not take %s: %s", path, firstLine(answer))
+		for _, step := range [][2]string{{set, "transaction"}, {"commit ssl crl-file " + path, "Success"}} {
+			answer, err := p.master.do(ctx, pid, step[0])
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(answer, step[1]) {
+				return fmt.Errorf("HAProxy does not take %s: %s", path, firstLine(answer))
+			}
 		}
 	}
 	return nil

@@ -180,6 +180,17 @@ func (m master) reload(ctx context.Context) error {
 	}
 }
 
+// fingerprintsIn finds the certificates in a description of a CA file.
+func fingerprintsIn(text string) map[string]bool {
+	found := map[string]bool{}
+	for line := range strings.Lines(text) {
+		if print, ok := strings.CutPrefix(strings.TrimSpace(line), "SHA1 FingerPrint: "); ok {
+			found[print] = true
+		}
+	}
+	return found
+}
+
 // peersOf finds, in a dump of the stick table, the peers whose certificates are meant.
 func peersOf(table string, which func(print string) bool) map[netip.AddrPort]bool {
 	peers := make(map[netip.AddrPort]bool)

@@ -30,18 +30,17 @@ const nothing = "# Nothing is allowed.\n"
 // Files implements [beside.Server].
 func (b *broker) Files(s beside.State) ([]beside.File, error) {
 	var files []beside.File
-	if s.CAs != nil {
-		files = append(files, beside.File{Name: caFile, Content: s.CAs})
+	trusted, err := s.Trusted()
+	if trusted != nil {
+		files = append(files, beside.File{Name: caFile, Content: trusted})
 	}
 	if s.CRLs != nil {
 		files = append(files, beside.File{Name: crlFile, Content: s.CRLs})
 	}
 	barred := s.Barred
-	var err error
 	if b.psk {
-		var keys []byte
-		var cut []string
-		keys, cut, err = b.keys()
+		keys, cut, failed := b.keys()
+		err = errors.Join(err, failed)
 		files = append(files, beside.File{Name: pskFile, Content: keys, Secret: true})
 		barred = append(barred, cut...)
 	}

@@ -65,13 +65,15 @@ func (s *server) Concerns(appserver.Change) bool { return false }
 
 // Files implements [beside.Server].
 func (s *server) Files(state beside.State) (files []beside.File, err error) {
-	if state.CAs != nil {
-		files = append(files, beside.File{Name: caFile, Content: state.CAs})
+	trusted, err := state.Trusted()
+	if trusted != nil {
+		files = append(files, beside.File{Name: caFile, Content: trusted})
 	}
 	if state.CRLs != nil {
-		if err = beside.WholeChain(state.CRLs); err == nil {
-			files = append(files, beside.File{Name: crlFile, Content: state.CRLs})
+		if failed := beside.WholeChain(state.CRLs); failed != nil {
+			return files, errors.Join(err, failed)
 		}
+		files = append(files, beside.File{Name: crlFile, Content: state.CRLs})
 	}
 	return files, err
 }
