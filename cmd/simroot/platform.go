@@ -16,8 +16,8 @@ func newPlatform() *cobra.Command {
 		Long: `Runs the security services platform (serve), or administers a running one: the
 other verbs are clients of its API, and need --platform, --ca and a token.`,
 	}
-	c.AddCommand(newPlatformServe(), newPlatformBackup(), newPlatformRestore(), newAdminToken())
-	for _, verb := range []func() *cobra.Command{newFleets, newSIMs, newCredentials, newTokens, newServers, newAudit, newTransportKey, newCRL} {
+	c.AddCommand(newPlatformInit(), newPlatformServe(), newPlatformBackup(), newPlatformRestore(), newAdminToken())
+	for _, verb := range []func() *cobra.Command{newFleets, newSIMs, newCredentials, newTokens, newServers, newAudit, newTransportKey, newKEK, newCRL} {
 		c.AddCommand(verb())
 	}
 	return c

@@ -33,6 +33,7 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 	node := c.Flags().String("node", "", "HOST:PORT at which other nodes on the same PostgreSQL database reach this one; port 0 picks a free one")
 	listen := c.Flags().String("listen", "127.0.0.1:8443", "address to listen on; port 0 picks a free one")
 	names := c.Flags().StringSlice("name", nil, "further DNS names and IP addresses for the platform's own certificate")
+	keys := addKeys(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *data == "" {
 			return wrongUsage("which data? Give --data DIR")
@@ -42,6 +43,9 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 			return err
 		}
 		options := platform.Options{Names: *names, Store: connection, NodeAddress: *node, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		if err := keys.set(&options, platform.Initialized(*data)); err != nil {
+			return err
+		}
 		if !platform.Initialized(*data) {
 			token, err := platform.Init(*data, options)
 			if err != nil {
@@ -72,7 +76,7 @@ platform's folder. On SQLite the platform must not be running.`,
 		Args: cobra.NoArgs,
 	}
 	data := c.Flags().String("data", "", "the platform's folder")
-	rows := addStore(c)
+	rows, pass := addStore(c), addPassphrase(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *data == "" {
 			return wrongUsage("which data? Give --data DIR")
@@ -81,7 +85,11 @@ platform's folder. On SQLite the platform must not be running.`,
 		if err != nil {
 			return err
 		}
-		token, err := platform.NewAdminToken(*data, platform.Options{Store: connection})
+		passphrase, err := pass()
+		if err != nil {
+			return err
+		}
+		token, err := platform.NewAdminToken(*data, platform.Options{Store: connection, Passphrase: passphrase})
 		if err != nil {
 			return err
 		}

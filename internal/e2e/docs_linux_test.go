@@ -39,6 +39,10 @@ func TestThePageOnStoresRunsAsWritten(t *testing.T) {
 	runsAsWritten(t, "platform/stores.md", "Backed up the database to monday.db", "Restored.", "before-restore")
 }
 
+func TestThePageOnThePlatformsKeysRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "platform/keys.md", "Initialised sealed", "sealed/keys/kek.key", "current  0        file:kek-2.key")
+}
+
 // runsAsWritten runs the commands of a page, one after the other, and looks for what they
 // are to print.
 func runsAsWritten(t *testing.T, name string, wants ...string) {

@@ -26,6 +26,7 @@ const renewServer = 30 * 24 * time.Hour
 // the same key.
 type serverCertificate struct {
 	dir     folder
+	safe    keyfile.Safe
 	ca      *ca.CA
 	names   []string
 	clock   func() time.Time
@@ -35,7 +36,7 @@ type serverCertificate struct {
 // openServerCertificate reads the certificate, and has a new one issued if there is
 // none, or it is near its end, or its names or its CA are others.
 func openServerCertificate(dir folder, authority *ca.CA, o Options) (*serverCertificate, error) {
-	s := &serverCertificate{dir: dir, ca: authority, names: serverNames(o.Names), clock: o.Clock}
+	s := &serverCertificate{dir: dir, safe: o.safe(), ca: authority, names: serverNames(o.Names), clock: o.Clock}
 	if err := s.refresh(); err != nil {
 		return nil, fmt.Errorf("the server's certificate: %w", err)
 	}
@@ -69,7 +70,7 @@ func (s *serverCertificate) refresh() error {
 	if now := s.current.Load(); now != nil && s.good(now.Leaf) {
 		return nil
 	}
-	key, err := keyfile.Read(s.dir.serverKey())
+	key, err := s.safe.Read(s.dir.serverKey())
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func (s *serverCertificate) good(leaf *x509.Certificate) bool {
 }
 
 // createServerKey makes the server's key in a new file.
-func createServerKey(dir folder) error {
+func createServerKey(dir folder, safe keyfile.Safe) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func createServerKey(dir folder) error {
 		return err
 	}
 	defer clear(der)
-	return keyfile.Write(dir.serverKey(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return safe.Write(dir.serverKey(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 func parseServerKey(text []byte) (*ecdsa.PrivateKey, error) {

@@ -23,6 +23,7 @@ func (f folder) anchors() string      { return f.path("ca.pem") }
 func (f folder) ca() string           { return f.path("ca") }
 func (f folder) keys() string         { return f.path("keys") }
 func (f folder) kek() string          { return f.path("keys", "kek.key") }
+func (f folder) keks() string         { return f.path("keys", "keks") }
 func (f folder) transportKey() string { return f.path("keys", "transport.key") }
 func (f folder) serverKey() string    { return f.path("keys", "server.key") }
 func (f folder) serverChain() string  { return f.path("server.pem") }
@@ -38,17 +39,15 @@ func Initialized(dir string) bool {
 
 // checkKeys refuses key files that others may read, those that are seldom needed too.
 func (f folder) checkKeys() error {
-	for _, pattern := range []string{f.path("keys", "*.key"), f.path("ca", "*.key")} {
+	for _, pattern := range []string{f.path("keys", "*"), f.path("ca", "*.key"), f.path("ca", "*.uri")} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			return err
 		}
 		for _, file := range files {
-			key, err := keyfile.Read(file)
-			if err != nil {
+			if err := keyfile.Check(file); err != nil {
 				return err
 			}
-			clear(key)
 		}
 	}
 	return nil

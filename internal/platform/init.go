@@ -65,24 +65,36 @@ func createAdmin(rows store.Store, clock func() time.Time, name string) (secret 
 	return created.Secret, err
 }
 
+// initializeKEK makes the first key-encryption key, or takes the one that the options name.
+func initializeKEK(dir folder, o Options) error {
+	if o.KEK == "" {
+		_, err := envelope.CreateFileKEK(dir.kek(), o.safe())
+		return err
+	}
+	if _, err := openKEK(context.Background(), dir, o.safe(), o.KEK, true); err != nil {
+		return err
+	}
+	return writeKEKs(dir, []string{o.KEK})
+}
+
 func initialize(dir folder, o Options) (secret string, err error) {
 	if err := os.Mkdir(dir.keys(), 0o700); err != nil {
 		return "", err
 	}
-	if _, err := envelope.CreateFileKEK(dir.kek()); err != nil {
+	if err := initializeKEK(dir, o); err != nil {
 		return "", err
 	}
-	if err := registry.CreateTransportKey(dir.transportKey()); err != nil {
+	if err := registry.CreateTransportKey(dir.transportKey(), o.safe()); err != nil {
 		return "", err
 	}
-	if err := ca.Init(dir.ca()); err != nil {
+	if err := ca.Init(dir.ca(), ca.Keys{Safe: o.safe(), Issuing: o.CAKey}); err != nil {
 		return "", err
 	}
-	authority, err := ca.Open(dir.ca())
+	authority, err := ca.Open(dir.ca(), ca.Keys{Safe: o.safe()})
 	if err != nil {
 		return "", err
 	}
-	if err := createServerKey(dir); err != nil {
+	if err := createServerKey(dir, o.safe()); err != nil {
 		return "", err
 	}
 	if _, err := openServerCertificate(dir, authority, o); err != nil {

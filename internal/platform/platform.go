@@ -24,15 +24,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/appservers"
 	"github.com/simroot/simroot/internal/platform/audit"
 	"github.com/simroot/simroot/internal/platform/ca"
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/internal/platform/crl"
-	"github.com/simroot/simroot/internal/platform/envelope"
 	"github.com/simroot/simroot/internal/platform/est"
 	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/httpapi"
+	"github.com/simroot/simroot/internal/platform/keyfile"
 	"github.com/simroot/simroot/internal/platform/node"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/relay"
@@ -53,11 +54,21 @@ type Options struct {
 	// NodeAddress is where other nodes on the same PostgreSQL database reach this one,
 	// HOST:PORT, port 0 for any. "" means that there are no others.
 	NodeAddress string
+	// Passphrase, if not empty, is what the key files in the directory are encrypted under.
+	Passphrase []byte
+	// KEK and CAKey are URIs of keys that are not in the directory, for [Init] only: the
+	// key-encryption key, and the key of the issuing CA. "" means a file in the directory. A
+	// key that a PKCS#11 token does not hold is made there.
+	KEK, CAKey string
 	// Log receives the request log and what goes wrong inside; nil means nowhere.
 	Log *slog.Logger
+
+	opened *keyfile.Safe
 }
 
 func (o Options) withDefaults() Options {
+	safe := o.safe()
+	o.opened = &safe
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -67,10 +78,19 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// safe keeps the key files.
+func (o Options) safe() keyfile.Safe {
+	if o.opened != nil {
+		return *o.opened
+	}
+	return keyfile.NewSafe(o.Passphrase)
+}
+
 // Platform is an open platform.
 type Platform struct {
 	options     Options
 	store       store.Store
+	secrets     *secrets
 	life        *credential.Life
 	relay       *relay.Relay
 	server      *httpapi.Server
@@ -96,15 +116,15 @@ func open(dir folder, o Options) (*Platform, error) {
 	if err := dir.checkKeys(); err != nil {
 		return nil, err
 	}
-	authority, err := ca.Open(dir.ca())
+	authority, err := ca.Open(dir.ca(), ca.Keys{Safe: o.safe()})
 	if err != nil {
 		return nil, err
 	}
-	kek, err := envelope.OpenFileKEK(dir.kek())
+	secrets, err := openSecrets(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	transportKey, err := registry.OpenTransportKey(dir.transportKey())
+	transportKey, err := registry.OpenTransportKey(dir.transportKey(), o.safe())
 	if err != nil {
 		return nil, err
 	}
@@ -117,22 +137,22 @@ func open(dir folder, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{options: o, store: rows, certificate: certificate}
+	p := &Platform{options: o, store: rows, secrets: secrets, certificate: certificate}
 	p.close = sync.OnceValue(func() error {
 		if p.relay != nil {
 			p.relay.Close()
 		}
 		return rows.Close()
 	})
-	if err := p.assemble(ctx, authority, envelope.New(kek), transportKey); err != nil {
+	if err := p.assemble(ctx, authority, transportKey); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
 // assemble makes the services and gives them to each other.
-func (p *Platform) assemble(ctx context.Context, authority *ca.CA, secrets *envelope.Envelope, transportKey []byte) error {
-	clock := p.options.Clock
+func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey []byte) error {
+	clock, secrets := p.options.Clock, p.secrets.envelope
 	sims, err := registry.New(p.store, secrets, transportKey, clock)
 	if err != nil {
 		return err
@@ -166,6 +186,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, secrets *enve
 		Tokens:      token.New(p.store, clock),
 		AppServers:  appservers.New(p.store, authority, clock),
 		Audit:       audit.New(p.store, clock),
+		KEKs:        func(ctx context.Context) (api.KEKStatus, error) { return p.secrets.status(ctx, p.store) },
 		Health:      p.health,
 	}, p.options.Log)
 	return err
@@ -199,6 +220,7 @@ func (p *Platform) Serve(ctx context.Context, l net.Listener) error {
 		})
 	}
 	jobs.Go(func() { p.work(ctx) })
+	jobs.Go(func() { p.secrets.work(ctx, p.store) })
 	return p.server.Serve(ctx, l, &tls.Config{
 		GetCertificate: p.certificate.get,
 		// A certificate is asked of everyone and demanded of nobody: who looks at it checks it.

@@ -11,8 +11,8 @@
 // throwaway key, and the linter reads the result ([CA.Prepare]). The real key then signs
 // exactly the bytes that were linted ([CA.Sign]).
 //
-// The issuing key is behind go.step.sm/crypto/kms. The root's key is needed only by Init;
-// its file may be taken away afterwards.
+// The issuing key is behind go.step.sm/crypto/kms: in a file, or where a URI says (package
+// kms). The root's key is needed only by Init; its file may be taken away afterwards.
 package ca
 
 import (
@@ -22,14 +22,17 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.step.sm/crypto/kms/apiv1"
 	"go.step.sm/crypto/kms/softkms"
 
 	"github.com/simroot/simroot/internal/platform/keyfile"
+	"github.com/simroot/simroot/internal/platform/kms"
 )
 
 // Files in the folder of a CA.
@@ -38,6 +41,7 @@ const (
 	rootFile        = "root.crt"
 	rootCRLFile     = "root.crl"
 	issuingKeyFile  = "issuing.key"
+	issuingURIFile  = "issuing.uri" // in place of issuingKeyFile
 	issuingFile     = "issuing.crt"
 	certificateType = "CERTIFICATE"
 )
@@ -51,16 +55,24 @@ type CA struct {
 	now          func() time.Time
 }
 
+// Keys say where a CA's private keys are.
+type Keys struct {
+	Safe keyfile.Safe // of the key files
+	// Issuing is the URI of the issuing key, for [Init] only: "" means a file. [Open] finds it
+	// in the folder.
+	Issuing string
+}
+
 // Open opens the CA that [Init] made in a folder.
-func Open(dir string) (*CA, error) {
-	c, err := open(dir)
+func Open(dir string, k Keys) (*CA, error) {
+	c, err := open(dir, k.Safe)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
 	return c, nil
 }
 
-func open(dir string) (*CA, error) {
+func open(dir string, safe keyfile.Safe) (*CA, error) {
 	c := &CA{now: time.Now}
 	var err error
 	if c.root, err = readCertificate(filepath.Join(dir, rootFile)); err != nil {
@@ -72,25 +84,38 @@ func open(dir string) (*CA, error) {
 	if err := c.issuer.CheckSignatureFrom(c.root); err != nil {
 		return nil, fmt.Errorf("%s is not signed by %s: %w", issuingFile, rootFile, err)
 	}
-	if c.rootCRL, err = readRootCRL(dir, c.root, c.issuer); err != nil {
+	if c.rootCRL, err = readRootCRL(dir, safe, c.root, c.issuer); err != nil {
 		return nil, err
 	}
-	key, err := keyfile.Read(filepath.Join(dir, issuingKeyFile))
-	if err != nil {
+	if c.signer, err = openIssuingKey(dir, safe); err != nil {
 		return nil, err
-	}
-	kms, err := softkms.New(context.Background(), apiv1.Options{})
-	if err != nil {
-		return nil, err
-	}
-	if c.signer, err = kms.CreateSigner(&apiv1.CreateSignerRequest{SigningKeyPEM: key}); err != nil {
-		return nil, fmt.Errorf("%s: %w", issuingKeyFile, err)
 	}
 	if public, ok := c.signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(c.issuer.PublicKey) {
-		return nil, fmt.Errorf("%s is not the key of %s", issuingKeyFile, issuingFile)
+		return nil, fmt.Errorf("the issuing key is not the key of %s", issuingFile)
 	}
 	c.linter, err = newLinter(c.issuer)
 	return c, err
+}
+
+// openIssuingKey opens the issuing key, which is where the folder says or in it.
+func openIssuingKey(dir string, safe keyfile.Safe) (crypto.Signer, error) {
+	keyURI, err := keyfile.Read(filepath.Join(dir, issuingURIFile))
+	if err == nil {
+		return kms.Signer(context.Background(), strings.TrimSpace(string(keyURI)), false)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key, err := safe.Read(filepath.Join(dir, issuingKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	signer, err := new(softkms.SoftKMS).CreateSigner(&apiv1.CreateSignerRequest{SigningKeyPEM: key})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", issuingKeyFile, err)
+	}
+	return signer, nil
 }
 
 func readCertificate(file string) (*x509.Certificate, error) {

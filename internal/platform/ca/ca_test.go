@@ -19,10 +19,10 @@ import (
 func newCA(t testing.TB) *ca.CA {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ca")
-	if err := ca.Init(dir); err != nil {
+	if err := ca.Init(dir, ca.Keys{}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := ca.Open(dir)
+	c, err := ca.Open(dir, ca.Keys{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,37 +131,37 @@ func TestTheCRLListsWhatItIsGiven(t *testing.T) {
 
 func TestAnIssuingKeyThatOthersCanReadIsRefused(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ca")
-	if err := ca.Init(dir); err != nil {
+	if err := ca.Init(dir, ca.Keys{}); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "issuing.key")
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ca.Open(dir); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := ca.Open(dir, ca.Keys{}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("got %v, want a refusal that says what to do", err)
 	}
 }
 
 func TestACAIsNeverReplaced(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ca")
-	if err := ca.Init(dir); err != nil {
+	if err := ca.Init(dir, ca.Keys{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := ca.Init(dir); !errors.Is(err, os.ErrExist) {
+	if err := ca.Init(dir, ca.Keys{}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }
 
 func TestTheRootKeyCanBeTakenAway(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ca")
-	if err := ca.Init(dir); err != nil {
+	if err := ca.Init(dir, ca.Keys{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(dir, "root.key")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ca.Open(dir); err != nil {
+	if _, err := ca.Open(dir, ca.Keys{}); err != nil {
 		t.Error(err)
 	}
 }

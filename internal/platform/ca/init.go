@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
@@ -18,6 +19,7 @@ import (
 	"go.step.sm/crypto/x509util"
 
 	"github.com/simroot/simroot/internal/platform/keyfile"
+	"github.com/simroot/simroot/internal/platform/kms"
 )
 
 // Lifetimes of the CA certificates. SIMs stay in the field for ten years and more, and the
@@ -31,22 +33,22 @@ const (
 const backdate = 5 * time.Minute
 
 // Init makes the keys and certificates of a new CA in a folder, which must hold none.
-func Init(dir string) error {
-	if err := initialize(dir); err != nil {
+func Init(dir string, k Keys) error {
+	if err := initialize(dir, k); err != nil {
 		return fmt.Errorf("ca: %w", err)
 	}
 	return nil
 }
 
-func initialize(dir string) error {
+func initialize(dir string, k Keys) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	rootKey, err := createKey(filepath.Join(dir, rootKeyFile))
+	rootKey, err := createKey(filepath.Join(dir, rootKeyFile), k.Safe)
 	if err != nil {
 		return err
 	}
-	issuingKey, err := createKey(filepath.Join(dir, issuingKeyFile))
+	issuingKey, err := createIssuingKey(dir, k)
 	if err != nil {
 		return err
 	}
@@ -82,8 +84,20 @@ func initialize(dir string) error {
 	return writeRootCRL(dir, signedRoot, signedIssuing, rootKey)
 }
 
+// createIssuingKey makes the issuing key, or takes the one that is where the URI says.
+func createIssuingKey(dir string, k Keys) (crypto.Signer, error) {
+	if k.Issuing == "" {
+		return createKey(filepath.Join(dir, issuingKeyFile), k.Safe)
+	}
+	key, err := kms.Signer(context.Background(), k.Issuing, true)
+	if err != nil {
+		return nil, err
+	}
+	return key, keyfile.Write(filepath.Join(dir, issuingURIFile), []byte(k.Issuing+"\n"))
+}
+
 // createKey makes a P-256 key and writes it to a new private file.
-func createKey(file string) (crypto.Signer, error) {
+func createKey(file string, safe keyfile.Safe) (crypto.Signer, error) {
 	kms := &softkms.SoftKMS{}
 	created, err := kms.CreateKey(&apiv1.CreateKeyRequest{Name: file, SignatureAlgorithm: apiv1.ECDSAWithSHA256})
 	if err != nil {
@@ -93,7 +107,7 @@ func createKey(file string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := keyfile.Write(file, pem.EncodeToMemory(block)); err != nil {
+	if err := safe.Write(file, pem.EncodeToMemory(block)); err != nil {
 		return nil, err
 	}
 	return kms.CreateSigner(&created.CreateSignerRequest)

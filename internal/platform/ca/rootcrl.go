@@ -35,10 +35,10 @@ func writeRootCRL(dir string, root, issuing *x509.Certificate, key crypto.Signer
 
 // readRootCRL reads what writeRootCRL wrote. A folder of an earlier version gets its list now, if the
 // root's key is still there.
-func readRootCRL(dir string, root, issuing *x509.Certificate) ([]byte, error) {
+func readRootCRL(dir string, safe keyfile.Safe, root, issuing *x509.Certificate) ([]byte, error) {
 	file := filepath.Join(dir, rootCRLFile)
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		text, err := keyfile.Read(filepath.Join(dir, rootKeyFile))
+		text, err := safe.Read(filepath.Join(dir, rootKeyFile))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}

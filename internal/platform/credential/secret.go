@@ -19,7 +19,9 @@ import (
 const secretSize = 32
 
 // secretRecord names the record that the envelope of a PSK is bound to.
-func secretRecord(id string) string { return "credential " + id }
+func secretRecord(id string) string {
+	return store.Envelope{Kind: store.CredentialEnvelope, Key: id}.Record()
+}
 
 // KeyedSecret makes the PSK of a requested credential, and returns the same one as long as
 // the credential is not final. The caller clears it after use.

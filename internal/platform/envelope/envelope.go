@@ -1,13 +1,16 @@
 // Package envelope encrypts the secrets that the platform stores: keys of SIMs and PSKs.
 //
 // Each secret has a data key of its own (AES-256-GCM), which travels beside it, encrypted
-// under the key-encryption key ([KEK]). That one sits in a file ([FileKEK]) or behind whatever
-// else implements the interface, and never has to see the secrets. The name of the record
-// that a secret belongs to is authenticated with it: a secret that was moved to another
-// record cannot be opened.
+// under a key-encryption key ([KEK]). That one sits in a file ([FileKEK]), in a key service
+// ([RSAKEK]) or behind whatever else implements the interface, and never has to see the
+// secrets. The name of the record that a secret belongs to is authenticated with it: a secret
+// that was moved to another record cannot be opened.
 //
-// An envelope is a version byte (1), the encrypted data key behind its length (2 bytes,
-// big-endian), a nonce (12 bytes) and the ciphertext with its tag (16 bytes).
+// An envelope is a version byte (2), the KEK's ID (8 bytes), the encrypted data key behind its
+// length (2 bytes, big-endian), a nonce (12 bytes) and the ciphertext with its tag (16 bytes).
+//
+// Several KEKs may be in use: new envelopes are made under one of them, and all of them open.
+// An envelope moves to another KEK ([Envelope.Rewrap]) by its data key alone.
 package envelope
 
 import (
@@ -16,71 +19,149 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 const (
-	version   = 1
+	version   = 2
 	keySize   = 32
 	nonceSize = 12
 	tagSize   = 16
-	headSize  = 3
+	headSize  = 1 + len(KEKID{}) + 2
 )
+
+// KEKID names a key-encryption key. It follows from the key itself.
+type KEKID [8]byte
+
+func (id KEKID) String() string { return hex.EncodeToString(id[:]) }
 
 // KEK encrypts data keys. A key management service can be one.
 type KEK interface {
-	// WrapKey encrypts a data key of 32 bytes, bound to the given record.
+	// ID tells this key from all others.
+	ID() KEKID
+	// WrapKey encrypts a data key of 32 bytes for the given record.
 	WrapKey(ctx context.Context, dataKey, record []byte) ([]byte, error)
 	// UnwrapKey decrypts what WrapKey made for the same record.
 	UnwrapKey(ctx context.Context, wrapped, record []byte) ([]byte, error)
 }
 
-// Envelope seals and opens secrets. It is safe for concurrent use.
-type Envelope struct{ kek KEK }
+// UnknownKEKError means that an envelope is under a key-encryption key that is not among those
+// in use.
+type UnknownKEKError struct{ ID KEKID }
 
-// New returns an envelope under a key-encryption key.
-func New(kek KEK) *Envelope { return &Envelope{kek: kek} }
+func (e *UnknownKEKError) Error() string {
+	return fmt.Sprintf("it is under key-encryption key %s, which this platform does not have: add that key", e.ID)
+}
+
+// Envelope seals and opens secrets. It is safe for concurrent use.
+type Envelope struct{ keys atomic.Pointer[keys] }
+
+type keys struct {
+	current KEK
+	all     map[KEKID]KEK
+}
+
+// New returns an envelope under a key-encryption key. The others only open.
+func New(current KEK, others ...KEK) *Envelope {
+	e := &Envelope{}
+	e.Use(current, others...)
+	return e
+}
+
+// Use puts other key-encryption keys in the place of those in use.
+func (e *Envelope) Use(current KEK, others ...KEK) {
+	k := &keys{current: current, all: map[KEKID]KEK{current.ID(): current}}
+	for _, other := range others {
+		k.all[other.ID()] = other
+	}
+	e.keys.Store(k)
+}
+
+// Current is the ID of the key that new envelopes are made under.
+func (e *Envelope) Current() KEKID { return e.keys.Load().current.ID() }
+
+// Has tells whether a key is in use.
+func (e *Envelope) Has(id KEKID) bool { return e.keys.Load().all[id] != nil }
 
 // Seal encrypts the secret of a record.
 func (e *Envelope) Seal(ctx context.Context, record string, secret []byte) ([]byte, error) {
 	var dataKey [keySize]byte
 	rand.Read(dataKey[:]) // never fails (crypto/rand)
 	defer clear(dataKey[:])
-	wrapped, err := e.kek.WrapKey(ctx, dataKey[:], []byte(record))
+	out, err := e.head(ctx, record, dataKey[:], nonceSize+len(secret)+tagSize)
+	if err != nil {
+		return nil, err
+	}
+	return seal(out, dataKey[:], record, secret)
+}
+
+// head is an envelope up to the nonce, with room for more.
+func (e *Envelope) head(ctx context.Context, record string, dataKey []byte, more int) ([]byte, error) {
+	kek := e.keys.Load().current
+	wrapped, err := kek.WrapKey(ctx, dataKey, []byte(record))
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %s: %w", record, err)
 	}
 	if len(wrapped) > 0xFFFF {
 		return nil, fmt.Errorf("envelope: %s: a wrapped key of %d bytes", record, len(wrapped))
 	}
-	out := make([]byte, 0, headSize+len(wrapped)+nonceSize+len(secret)+tagSize)
-	out = append(out, version)
+	id := kek.ID()
+	out := make([]byte, 0, headSize+len(wrapped)+more)
+	out = append(append(out, version), id[:]...)
 	out = binary.BigEndian.AppendUint16(out, uint16(len(wrapped)))
-	out = append(out, wrapped...)
-	return seal(out, dataKey[:], record, secret)
+	return append(out, wrapped...), nil
 }
 
 // Open decrypts the secret of a record.
 func (e *Envelope) Open(ctx context.Context, record string, sealed []byte) ([]byte, error) {
-	if len(sealed) < headSize || sealed[0] != version {
-		return nil, fmt.Errorf("envelope: %s: this is no envelope", record)
-	}
-	n := int(binary.BigEndian.Uint16(sealed[1:]))
-	rest := sealed[headSize:]
-	if len(rest) < n {
-		return nil, fmt.Errorf("envelope: %s: the envelope is cut short", record)
-	}
-	dataKey, err := e.kek.UnwrapKey(ctx, rest[:n], []byte(record))
+	dataKey, rest, err := e.dataKey(ctx, record, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %s: %w", record, err)
 	}
 	defer clear(dataKey)
-	secret, err := open(dataKey, record, rest[n:])
+	secret, err := open(dataKey, record, rest)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %s: %w", record, err)
 	}
 	return secret, nil
+}
+
+// dataKey decrypts the data key of an envelope; rest is what lies under it.
+func (e *Envelope) dataKey(ctx context.Context, record string, sealed []byte) (dataKey, rest []byte, err error) {
+	if len(sealed) < headSize || sealed[0] != version {
+		return nil, nil, errors.New("this is no envelope")
+	}
+	id := KEKID(sealed[1:])
+	n := int(binary.BigEndian.Uint16(sealed[headSize-2:]))
+	if rest = sealed[headSize:]; len(rest) < n {
+		return nil, nil, errors.New("the envelope is cut short")
+	}
+	kek := e.keys.Load().all[id]
+	if kek == nil {
+		return nil, nil, &UnknownKEKError{id}
+	}
+	dataKey, err = kek.UnwrapKey(ctx, rest[:n], []byte(record))
+	return dataKey, rest[n:], err
+}
+
+// Rewrap moves the envelope of a record under the current key. It opens the secret, which
+// it clears, lest what cannot be opened be carried on.
+func (e *Envelope) Rewrap(ctx context.Context, record string, sealed []byte) ([]byte, error) {
+	dataKey, rest, err := e.dataKey(ctx, record, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %s: %w", record, err)
+	}
+	defer clear(dataKey)
+	secret, err := open(dataKey, record, rest)
+	clear(secret)
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %s: %w", record, err)
+	}
+	out, err := e.head(ctx, record, dataKey, len(rest))
+	return append(out, rest...), err
 }
 
 // seal appends a nonce and the ciphertext of plain to dst.

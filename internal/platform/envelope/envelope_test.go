@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"github.com/simroot/simroot/internal/platform/envelope"
+	"github.com/simroot/simroot/internal/platform/keyfile"
 )
 
 func newKEK(t testing.TB) (*envelope.FileKEK, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kek.key")
-	kek, err := envelope.CreateFileKEK(file)
+	kek, err := envelope.CreateFileKEK(file, keyfile.Safe{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +25,7 @@ func newKEK(t testing.TB) (*envelope.FileKEK, string) {
 
 func TestASecretComesOutOfItsEnvelopeForItsRecordOnly(t *testing.T) {
 	_, file := newKEK(t)
-	kek, err := envelope.OpenFileKEK(file)
+	kek, err := envelope.OpenFileKEK(file, keyfile.Safe{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func TestASecretComesOutOfItsEnvelopeForItsRecordOnly(t *testing.T) {
 	}
 	for i := range sealed {
 		altered := bytes.Clone(sealed)
-		altered[i] ^= 1
+		altered[i] ^= 1 // also of the KEK's ID
 		if _, err := e.Open(t.Context(), "sim 1", altered); err == nil {
 			t.Errorf("it opens with byte %d altered", i)
 		}
@@ -57,7 +58,7 @@ func TestASecretComesOutOfItsEnvelopeForItsRecordOnly(t *testing.T) {
 
 func TestTheKeyFileIsPrivateAndNeverReplaced(t *testing.T) {
 	kek, file := newKEK(t)
-	if _, err := envelope.CreateFileKEK(file); !errors.Is(err, os.ErrExist) {
+	if _, err := envelope.CreateFileKEK(file, keyfile.Safe{}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("got %v", err)
 	}
 	text, err := os.ReadFile(file)
@@ -72,7 +73,7 @@ func TestTheKeyFileIsPrivateAndNeverReplaced(t *testing.T) {
 	if err := os.Chmod(file, 0o604); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := envelope.OpenFileKEK(file); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := envelope.OpenFileKEK(file, keyfile.Safe{}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("got %v, want a refusal that says what to do", err)
 	}
 }
@@ -85,7 +86,7 @@ func FuzzOpen(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(sealed)
-	f.Add([]byte{1, 0xFF, 0xFF})
+	f.Add([]byte{2, 0xFF, 0xFF})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if _, err := e.Open(t.Context(), "record", b); err == nil && !bytes.Equal(b, sealed) {
 			t.Error("something else opens")

@@ -2,7 +2,9 @@ package envelope
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -14,15 +16,15 @@ import (
 type FileKEK struct{ key [keySize]byte }
 
 // CreateFileKEK makes a new key in a new file.
-func CreateFileKEK(file string) (*FileKEK, error) {
+func CreateFileKEK(file string, safe keyfile.Safe) (*FileKEK, error) {
 	k := &FileKEK{}
 	rand.Read(k.key[:]) // never fails (crypto/rand)
-	return k, keyfile.Write(file, []byte(hex.EncodeToString(k.key[:])+"\n"))
+	return k, safe.Write(file, []byte(hex.EncodeToString(k.key[:])+"\n"))
 }
 
 // OpenFileKEK reads the key.
-func OpenFileKEK(file string) (*FileKEK, error) {
-	text, err := keyfile.Read(file)
+func OpenFileKEK(file string, safe keyfile.Safe) (*FileKEK, error) {
+	text, err := safe.Read(file)
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +33,13 @@ func OpenFileKEK(file string) (*FileKEK, error) {
 		return nil, fmt.Errorf("%s is no key-encryption key: want %d bytes in hexadecimal", file, keySize)
 	}
 	return &FileKEK{key: [keySize]byte(key)}, nil
+}
+
+// ID implements [KEK].
+func (k *FileKEK) ID() KEKID {
+	mac := hmac.New(sha256.New, k.key[:])
+	mac.Write([]byte("simroot key-encryption key, its ID"))
+	return KEKID(mac.Sum(nil))
 }
 
 // String reveals nothing of the key.

@@ -57,6 +57,7 @@ func goodRequests(t testing.TB) map[string]request {
 		"get-sim":          {"GET", sim, "", 200, reads},
 		"list-credentials": {"GET", api.PathCredentials + "?iccid=" + knownICCID + "&state=active", "", 200, reads},
 		"get-credential":   {"GET", cred, "", 200, reads},
+		"list-keks":        {"GET", api.PathKEKs, "", 200, reads},
 		"list-audit":       {"GET", api.PathAudit, "", 200, reads},
 
 		"import-batch":       {"POST", api.PathBatches + "?fleet=meters", "{}\n{}\n", 200, writes},

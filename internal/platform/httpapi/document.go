@@ -32,6 +32,14 @@ func (s *Server) addPlatform() error {
 		}
 		return answer(Health{"ok"}, nil)
 	})
+	add(s, huma.Operation{
+		OperationID: "list-keks", Method: http.MethodGet, Path: api.PathKEKs, Tags: []string{tagPlatform},
+		Summary: "Tell how far a change of the key-encryption key is",
+		Description: "Lists the key-encryption keys in use, the current one first, with how many stored secrets are under each. " +
+			"Those under another than the current key are moved in the background. It counts, which at a million secrets takes a second.",
+	}, readers, func(ctx context.Context, _ *nothing) (*with[api.KEKStatus], error) {
+		return answer(s.services.KEKs(ctx))
+	})
 	var document []byte
 	add(s, huma.Operation{
 		OperationID: "get-openapi", Method: http.MethodGet, Path: api.PathOpenAPI, Tags: []string{tagPlatform},

@@ -50,6 +50,9 @@ func newFake() *fake { return &fake{changed: make(chan struct{})} }
 func (f *fake) services() Services {
 	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f},
 		Feed: f, Relay: fakeRelay{f}, EST: fakeEST{f}, Tokens: fakeTokens{f}, AppServers: fakeAppServers{f}, Audit: fakeAudit{f},
+		KEKs: func(context.Context) (api.KEKStatus, error) {
+			return api.KEKStatus{Keys: []api.KEK{{ID: "0102030405060708", Name: "file:kek.key", Current: true, Secrets: 1}}}, f.err
+		},
 		Health: func(context.Context) error { return f.unwell }}
 }
 

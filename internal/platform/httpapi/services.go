@@ -35,6 +35,8 @@ type Services struct {
 	Tokens      Tokens
 	AppServers  AppServers
 	Audit       Audit
+	// KEKs tells which key-encryption keys are in use.
+	KEKs func(context.Context) (api.KEKStatus, error)
 	// Health tells what keeps the platform from working; nil is good health.
 	Health func(context.Context) error
 }

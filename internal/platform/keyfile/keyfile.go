@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -54,8 +55,8 @@ func Read(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("%s has mode %04o: a private key that others can read is no secret; if you trust it still, run chmod 600 on it", file, mode)
+	if err := checkMode(file, info); err != nil {
+		return nil, err
 	}
 	content, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
@@ -65,4 +66,38 @@ func Read(file string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is larger than %d bytes: this is no key", file, maxSize)
 	}
 	return content, nil
+}
+
+// Replace puts other content in the place of a file's, or makes the file, with mode 0600: after
+// a loss of power it has the one or the other.
+func Replace(file string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".new-*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // fails once it is renamed
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	return SyncFolder(filepath.Dir(file))
+}
+
+// Check refuses a private file that others than its owner may read or write.
+func Check(file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	return checkMode(file, info)
+}
+
+func checkMode(file string, info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return fmt.Errorf("%s has mode %04o: a private key that others can read is no secret; if you trust it still, run chmod 600 on it", file, mode)
+	}
+	return nil
 }

@@ -16,7 +16,9 @@ import (
 )
 
 // keysRecord names the record that the envelope of a SIM's keys is bound to.
-func keysRecord(iccid string) string { return "sim " + iccid }
+func keysRecord(iccid string) string {
+	return store.Envelope{Kind: store.SIMEnvelope, Key: iccid}.Record()
+}
 
 // firstSIMLine is the line of the first SIM in a batch file.
 const firstSIMLine = 2

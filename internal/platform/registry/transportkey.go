@@ -10,18 +10,18 @@ import (
 )
 
 // CreateTransportKey makes a private transport key in a new file.
-func CreateTransportKey(file string) error {
+func CreateTransportKey(file string, safe keyfile.Safe) error {
 	private, _, err := api.GenerateSealKey()
 	if err != nil {
 		return err
 	}
 	defer clear(private)
-	return keyfile.Write(file, []byte(hex.EncodeToString(private)+"\n"))
+	return safe.Write(file, []byte(hex.EncodeToString(private)+"\n"))
 }
 
 // OpenTransportKey reads the private transport key.
-func OpenTransportKey(file string) ([]byte, error) {
-	text, err := keyfile.Read(file)
+func OpenTransportKey(file string, safe keyfile.Safe) ([]byte, error) {
+	text, err := safe.Read(file)
 	if err != nil {
 		return nil, err
 	}

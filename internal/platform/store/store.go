@@ -64,6 +64,7 @@ type Tx interface {
 	Answers
 	History
 	Revocations
+	Envelopes
 	Nodes
 
 	// Setting returns a named value of the installation, or ErrNotFound.
@@ -233,4 +234,37 @@ type Nodes interface {
 	DeleteNode(id string) error
 	// DeleteNodes deletes those that were last seen before a time.
 	DeleteNodes(before time.Time) error
+}
+
+// EnvelopeKind is where an envelope (package envelope) is kept.
+type EnvelopeKind string
+
+// The kinds of envelopes.
+const (
+	SIMEnvelope        EnvelopeKind = "sim"        // the keys of a SIM, by ICCID
+	CredentialEnvelope EnvelopeKind = "credential" // a PSK, by ID
+)
+
+// EnvelopeKinds are all of them.
+var EnvelopeKinds = []EnvelopeKind{SIMEnvelope, CredentialEnvelope}
+
+// Envelope is a stored secret.
+type Envelope struct {
+	Kind   EnvelopeKind
+	Key    string
+	Sealed []byte
+}
+
+// Record is the name that the envelope is bound to.
+func (e Envelope) Record() string { return string(e.Kind) + " " + e.Key }
+
+// Envelopes are the stored secrets of all kinds, by the key-encryption key they are under.
+type Envelopes interface {
+	// EnvelopesNotUnder lists those of a kind that are under any other key than the given.
+	EnvelopesNotUnder(kind EnvelopeKind, kek [8]byte, after string, limit int) ([]Envelope, error)
+	// ReplaceEnvelope puts another envelope in the place of one, or fails with ErrNotFound
+	// if that is not there any more.
+	ReplaceEnvelope(old Envelope, sealed []byte) error
+	// CountEnvelopes counts them. It reads all rows.
+	CountEnvelopes() (map[[8]byte]int, error)
 }

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"a fleet's profile changes with its version, and no other's":         fleetChanges,
 		"what a SIM has begun and what has ended is counted by SIM":          beganAndEnded,
 		"expiring credentials are found when their time has come":            expiring,
+		"envelopes are found by their key-encryption key and replaced once":  envelopesMove,
 		"nodes are known until they have not been seen for a while":          nodesAreForgotten,
 		"a SIM has one enrolment secret, the one that was set last":          oneEnrolmentSecret,
 		"a certificate is found by its serial number":                        foundBySerial,
@@ -507,4 +508,41 @@ func nodesAreForgotten(t *testing.T, s store.Store) {
 	if err := s.View(t.Context(), func(tx store.Tx) error { _, err := tx.Node("a"); return err }); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a node that has left: %v", err)
 	}
+}
+
+func envelopesMove(t *testing.T, s store.Store) {
+	a, b := [8]byte{1, 0xFF}, [8]byte{2}
+	under := func(kek [8]byte, rest string) []byte { return append(append([]byte{2}, kek[:]...), rest...) }
+	update(t, s, func(tx store.Tx) error {
+		err := tx.InsertFleet(api.Fleet{Name: "meters", Profile: api.Profile{}.WithDefaults(), Created: day})
+		for n := range 3 {
+			row := simRow(n)
+			row.Keys = under(a, fmt.Sprint(n))
+			err = errors.Join(err, tx.InsertSIM(row))
+		}
+		psk, bare := credentialRow("c1", 1, api.Active), credentialRow("c2", 1, api.Superseded)
+		psk.Secret = under(a, "psk")
+		return errors.Join(err, tx.InsertCredential(psk), tx.InsertCredential(bare), tx.UpdateCredential(psk))
+	})
+	first := store.Envelope{Kind: store.SIMEnvelope, Key: iccid(0), Sealed: under(a, "0")}
+	psk := store.Envelope{Kind: store.CredentialEnvelope, Key: "c1", Sealed: under(a, "psk")}
+	update(t, s, func(tx store.Tx) error {
+		return errors.Join(tx.ReplaceEnvelope(first, under(b, "0")), tx.ReplaceEnvelope(psk, under(b, "psk")))
+	})
+	for _, gone := range []store.Envelope{first, psk, {Kind: store.SIMEnvelope, Key: "none"}} {
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.ReplaceEnvelope(gone, under(b, "late")) }); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("an envelope that has changed is replaced: %v", err)
+		}
+	}
+	view(t, s, func(tx store.Tx) error {
+		left, err1 := tx.EnvelopesNotUnder(store.SIMEnvelope, b, "", 1)
+		last, err2 := tx.EnvelopesNotUnder(store.SIMEnvelope, b, iccid(1), 10)
+		none, err3 := tx.EnvelopesNotUnder(store.CredentialEnvelope, b, "", 10)
+		counts, err4 := tx.CountEnvelopes()
+		same(t, "first page", left, []store.Envelope{{Kind: store.SIMEnvelope, Key: iccid(1), Sealed: under(a, "1")}})
+		same(t, "second page", last, []store.Envelope{{Kind: store.SIMEnvelope, Key: iccid(2), Sealed: under(a, "2")}})
+		same(t, "secrets of credentials", len(none), 0)
+		same(t, "counts", counts, map[[8]byte]int{a: 2, b: 2})
+		return errors.Join(err1, err2, err3, err4)
+	})
 }

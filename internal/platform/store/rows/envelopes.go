@@ -1,0 +1,65 @@
+package rows
+
+import (
+	"fmt"
+
+	"github.com/simroot/simroot/internal/platform/store"
+)
+
+// The statements on the envelopes of each kind. An envelope begins with a byte for its version
+// and eight for the ID of the key-encryption key (package envelope).
+var envelopeQueries = map[store.EnvelopeKind]struct{ list, replace, count string }{
+	store.SIMEnvelope: {
+		"SELECT iccid, keys FROM sims WHERE iccid > ? AND substr(keys, 2, 8) <> ? ORDER BY iccid LIMIT ?",
+		"UPDATE sims SET keys = ? WHERE iccid = ? AND keys = ?",
+		"SELECT substr(keys, 2, 8), count(*) FROM sims GROUP BY 1",
+	},
+	store.CredentialEnvelope: {
+		"SELECT id, secret FROM credentials WHERE id > ? AND secret IS NOT NULL AND substr(secret, 2, 8) <> ? ORDER BY id LIMIT ?",
+		"UPDATE credentials SET secret = ? WHERE id = ? AND secret = ?",
+		"SELECT substr(secret, 2, 8), count(*) FROM credentials WHERE secret IS NOT NULL GROUP BY 1",
+	},
+}
+
+// EnvelopesNotUnder implements [store.Envelopes].
+func (t *Tx) EnvelopesNotUnder(kind store.EnvelopeKind, kek [8]byte, after string, limit int) ([]store.Envelope, error) {
+	return list(t, func(row scanner) (store.Envelope, error) {
+		e := store.Envelope{Kind: kind}
+		err := row.Scan(&e.Key, &e.Sealed)
+		return e, err
+	}, envelopeQueries[kind].list, after, kek[:], limit)
+}
+
+// ReplaceEnvelope implements [store.Envelopes].
+func (t *Tx) ReplaceEnvelope(e store.Envelope, sealed []byte) error {
+	n, err := t.exec(envelopeQueries[e.Kind].replace, sealed, e.Key, e.Sealed)
+	if err == nil && n == 0 {
+		return store.ErrNotFound
+	}
+	return err
+}
+
+// CountEnvelopes implements [store.Envelopes].
+func (t *Tx) CountEnvelopes() (map[[8]byte]int, error) {
+	type count struct {
+		kek []byte
+		n   int
+	}
+	counts := map[[8]byte]int{}
+	for _, kind := range store.EnvelopeKinds {
+		found, err := list(t, func(row scanner) (c count, err error) {
+			err = row.Scan(&c.kek, &c.n)
+			return c, err
+		}, envelopeQueries[kind].count)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range found {
+			if len(c.kek) != 8 {
+				return nil, fmt.Errorf("store: %d secrets of kind %s are in no envelope", c.n, kind)
+			}
+			counts[[8]byte(c.kek)] += c.n
+		}
+	}
+	return counts, nil
+}
