@@ -17,6 +17,7 @@ const (
 	CodeUnknownSIM      Code = "unknown_sim"        // no batch with this ICCID was imported
 	CodeUnknownFleet    Code = "unknown_fleet"      //
 	CodeUnknownCred     Code = "unknown_credential" //
+	CodeUnknownCampaign Code = "unknown_campaign"   //
 	CodeUnknownToken    Code = "unknown_token"      //
 	CodeUnknownServer   Code = "unknown_appserver"  //
 	CodeTokenUsed       Code = "token_used"         // the one-time token was used with another key

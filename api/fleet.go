@@ -51,6 +51,9 @@ type Profile struct {
 	// platform, with which the device checks its servers. Empty: none is placed.
 	// Only for certificates.
 	TrustAnchor iotsafe.ID `json:"trust_anchor,omitempty"`
+	// SecondAnchor is the file for a second root, beside the first while one CA follows
+	// another. Empty: 13.
+	SecondAnchor iotsafe.ID `json:"second_anchor,omitempty"`
 
 	// Organization stands in the subject of every certificate of the fleet, beside the
 	// ICCID in serialNumber.
@@ -97,6 +100,18 @@ type Slot struct {
 	PublicKey   iotsafe.ID `json:"public_key,omitempty"`
 	Certificate iotsafe.ID `json:"certificate,omitempty"`
 	Secret      iotsafe.ID `json:"secret,omitempty"`
+}
+
+// AnchorFiles are the files on a SIM for trust anchors, two or none.
+func (p Profile) AnchorFiles() []iotsafe.ID {
+	if p.Type == PSKType || p.TrustAnchor == "" {
+		return nil
+	}
+	second := p.SecondAnchor
+	if second == "" {
+		second = "\x13"
+	}
+	return []iotsafe.ID{p.TrustAnchor, second}
 }
 
 // WithDefaults fills what is left open: 90 days, renewed 30 days before the end, and the
@@ -168,6 +183,16 @@ func (p Profile) Check() error {
 		if err := id.Check(); err != nil {
 			return fmt.Errorf("slots: %w", err)
 		}
+	}
+	files := map[iotsafe.ID]bool{p.Slots[0].Certificate: true, p.Slots[1].Certificate: true}
+	for _, id := range p.AnchorFiles() {
+		if err := id.Check(); err != nil {
+			return fmt.Errorf("trust anchors: %w", err)
+		}
+		if files[id] {
+			return fmt.Errorf("trust anchors: file %s is used twice: name others in trust_anchor and second_anchor", id)
+		}
+		files[id] = true
 	}
 	return nil
 }

@@ -48,3 +48,12 @@ func orDash(s string) string {
 	}
 	return s
 }
+
+// progressOn tells how far long work has come, on one line of a terminal, and nothing elsewhere. An
+// empty text takes the line away.
+func progressOn(w io.Writer, terminal bool) func(string) {
+	if !terminal {
+		return func(string) {}
+	}
+	return func(text string) { fmt.Fprint(w, "\r\x1b[K"+text) }
+}

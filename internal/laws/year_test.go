@@ -106,7 +106,7 @@ func liveAYear(t *testing.T, profile string, kind api.CredentialType, seed uint6
 func newYears(t *testing.T, profile string, kind api.CredentialType, seed uint64) *years {
 	t.Helper()
 	y := &years{t: t, world: fixture.New(t), kind: kind, chance: rand.New(rand.NewPCG(seed, 0)), mishaps: map[string]int{}}
-	y.relay = relay.New(relay.Options{Registry: y.world.Registry, Life: y.world.Life, Root: y.world.CA.Root()})
+	y.relay = relay.New(relay.Options{Registry: y.world.Registry, Life: y.world.Life, Anchors: y.world.CA.OnSIM, Campaigns: y.world.Campaigns})
 	t.Cleanup(y.relay.Close)
 	state, err := vsim.Profile(profile, someICCID)
 	if err != nil {

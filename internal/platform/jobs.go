@@ -16,13 +16,14 @@ func (p *Platform) work(ctx context.Context) {
 		p.tick(ctx)
 		select {
 		case <-ticker.C:
+		case <-p.campaigns.Begun():
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// tick ends the credentials whose time is over, and renews the server's certificate when
+// tick ends the credentials whose time is over, takes campaigns further, and renews the server's certificate when
 // that is due. What fails is logged and tried again a minute later.
 func (p *Platform) tick(ctx context.Context) {
 	expired, err := p.life.Expire(ctx, p.options.Clock())
@@ -33,6 +34,9 @@ func (p *Platform) tick(ctx context.Context) {
 		p.options.Log.ErrorContext(ctx, "expire credentials", "error", err)
 	case expired > 0:
 		p.options.Log.InfoContext(ctx, "credentials expired", "count", expired)
+	}
+	if err := p.campaigns.Work(ctx); err != nil && ctx.Err() == nil {
+		p.options.Log.ErrorContext(ctx, "work on campaigns", "error", err)
 	}
 	if err := p.certificate.refresh(); err != nil {
 		p.options.Log.ErrorContext(ctx, "renew the server's certificate", "error", err)

@@ -28,6 +28,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/appservers"
 	"github.com/simroot/simroot/internal/platform/audit"
 	"github.com/simroot/simroot/internal/platform/ca"
+	"github.com/simroot/simroot/internal/platform/campaign"
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/internal/platform/crl"
 	"github.com/simroot/simroot/internal/platform/est"
@@ -92,6 +93,7 @@ type Platform struct {
 	store       store.Store
 	secrets     *secrets
 	life        *credential.Life
+	campaigns   *campaign.Campaigns
 	relay       *relay.Relay
 	server      *httpapi.Server
 	certificate *serverCertificate
@@ -161,7 +163,8 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 	if err != nil {
 		return err
 	}
-	relayOptions := relay.Options{Registry: sims, Root: authority.Root(), Clock: clock}
+	p.campaigns = campaign.New(campaign.Options{Store: p.store, Anchors: func() string { return authority.OnSIM().Set }, Clock: clock})
+	relayOptions := relay.Options{Registry: sims, Anchors: authority.OnSIM, Campaigns: p.campaigns, Clock: clock}
 	if p.options.NodeAddress != "" {
 		if p.node, err = node.New(node.Options{Store: p.store, Clock: clock, Log: p.options.Log}); err != nil {
 			return err
@@ -178,6 +181,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 	p.server, err = httpapi.New(httpapi.Services{
 		Registry:    sims,
 		Credentials: p.life,
+		Campaigns:   p.campaigns,
 		Authority:   authority,
 		CRL:         crl.New(p.store, authority, clock),
 		Feed:        changes,

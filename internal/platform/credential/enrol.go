@@ -16,6 +16,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/audit"
 	"github.com/simroot/simroot/internal/platform/ca"
+	"github.com/simroot/simroot/internal/platform/campaign"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/transition"
@@ -93,7 +94,7 @@ func activate(tx store.Tx, why transition.Cause, c *store.Credential, s *store.S
 	if c.State != api.Delivered {
 		return nil
 	}
-	if err := supersedeActive(tx, why, c.ICCID); err != nil {
+	if err := supersedeActive(tx, why, c); err != nil {
 		return err
 	}
 	if err := transition.Credential(tx, why, c, api.Active); err != nil {
@@ -102,14 +103,18 @@ func activate(tx store.Tx, why transition.Cause, c *store.Credential, s *store.S
 	return provisioned(tx, why, s)
 }
 
-func supersedeActive(tx store.Tx, why transition.Cause, iccid string) error {
-	all, err := tx.CredentialsOf(iccid, why.Time)
+// supersedeActive ends the credential that next takes the place of.
+func supersedeActive(tx store.Tx, why transition.Cause, next *store.Credential) error {
+	all, err := tx.CredentialsOf(next.ICCID, why.Time)
 	if err != nil {
 		return err
 	}
 	for i := range all {
 		if all[i].State == api.Active {
 			if err := supersede(tx, why, &all[i]); err != nil {
+				return err
+			}
+			if err := campaign.Met(tx, why.Time, all[i].Credential, next.Credential); err != nil {
 				return err
 			}
 		}

@@ -115,7 +115,7 @@ func (l *Life) Activate(ctx context.Context, session, id string, confirmation *a
 			return err
 		}
 		c.Confirmation = confirmation
-		if err := supersedeActive(tx, why, c.ICCID); err != nil {
+		if err := supersedeActive(tx, why, c); err != nil {
 			return err
 		}
 		return provisioned(tx, why, s)

@@ -48,7 +48,7 @@ type fake struct {
 func newFake() *fake { return &fake{changed: make(chan struct{})} }
 
 func (f *fake) services() Services {
-	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f},
+	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Campaigns: fakeCampaigns{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f},
 		Feed: f, Relay: fakeRelay{f}, EST: fakeEST{f}, Tokens: fakeTokens{f}, AppServers: fakeAppServers{f}, Audit: fakeAudit{f},
 		KEKs: func(context.Context) (api.KEKStatus, error) {
 			return api.KEKStatus{Keys: []api.KEK{{ID: "0102030405060708", Name: "file:kek.key", Current: true, Secrets: 1}}}, f.err
@@ -205,6 +205,33 @@ func (f fakeEST) Reenrol(ctx context.Context, r est.Request) ([]byte, error) { r
 func (f fakeEST) ServerKeygen(ctx context.Context, r est.Request) (key, certificate []byte, err error) {
 	certificate, err = f.Enrol(ctx, r)
 	return []byte("a key in base64"), certificate, err
+}
+
+type fakeCampaigns struct{ *fake }
+
+func (f fakeCampaigns) Create(_ context.Context, actor string, r api.CampaignRequest) (api.Campaign, error) {
+	return api.Campaign{ID: "k1", Fleet: r.Fleet, Kind: r.Kind}, f.acted(actor)
+}
+
+func (f fakeCampaigns) Campaign(_ context.Context, id string) (api.Campaign, error) {
+	if id != "k1" {
+		return api.Campaign{}, refuse.UnknownCampaign(id)
+	}
+	return api.Campaign{ID: id, Fleet: "meters", State: api.CampaignRunning}, f.err
+}
+
+func (f fakeCampaigns) List(context.Context, string, string, int) (api.Page[api.Campaign], error) {
+	return api.Page[api.Campaign]{}, f.err
+}
+
+func (f fakeCampaigns) Results(ctx context.Context, id string, _ api.CampaignSIMState, _ string, _ int) (api.Page[api.CampaignSIM], error) {
+	_, err := f.Campaign(ctx, id)
+	return api.Page[api.CampaignSIM]{}, err
+}
+
+func (f fakeCampaigns) Change(ctx context.Context, actor, id string, _ api.CampaignVerb, _ api.Change) (api.Campaign, error) {
+	c, err := f.Campaign(ctx, id)
+	return c, errors.Join(err, f.acted(actor))
 }
 
 type fakeCredentials struct{ *fake }

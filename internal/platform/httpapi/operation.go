@@ -28,6 +28,7 @@ const (
 	tagFleets      = "Fleets"
 	tagSIMs        = "SIMs"
 	tagCredentials = "Credentials"
+	tagCampaigns   = "Campaigns"
 	tagTrust       = "Trust"
 	tagAccess      = "Access"
 	tagPlatform    = "Platform"
@@ -61,6 +62,7 @@ func newAPI(mux *http.ServeMux) huma.API {
 				{Name: tagFleets, Description: "Sets of SIMs under one credential profile, and the import of batches into them."},
 				{Name: tagSIMs, Description: "SIMs and their life cycle."},
 				{Name: tagCredentials, Description: "Credentials and their life cycle."},
+				{Name: tagCampaigns, Description: "One thing for all SIMs of a fleet, at their next visits."},
 				{Name: tagTrust, Description: "What others need in order to trust the platform and its credentials."},
 				{Name: tagAccess, Description: "Tokens, and the record of what was done with them."},
 				{Name: tagPlatform, Description: "The platform itself."},

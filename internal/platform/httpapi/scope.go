@@ -20,6 +20,7 @@ import (
 // by its path; one of those below looks after itself; any other is refused.
 var lookAfterThemselves = map[string]bool{
 	"list-fleets": true, "list-sims": true, "list-credentials": true, "import-batch": true,
+	"create-campaign": true, "list-campaigns": true,
 	"follow-feed": true, "renew-appserver": true,
 }
 
@@ -51,6 +52,13 @@ func (s *Server) within(ctx huma.Context, p token.Principal) error {
 		there, err := s.shows(ctx.Context(), p, &api.Event{Credential: &c})
 		if err == nil && !there {
 			err = refuse.UnknownCredential(id)
+		}
+		return err
+	case beneath(api.PathCampaigns, "id"):
+		id := ctx.Param("id")
+		c, err := s.services.Campaigns.Campaign(ctx.Context(), id)
+		if err == nil && !p.Sees(c.Fleet) {
+			err = refuse.UnknownCampaign(id)
 		}
 		return err
 	case beneath(api.PathFleets, "name"):

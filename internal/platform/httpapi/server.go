@@ -49,6 +49,7 @@ func New(services Services, log *slog.Logger) (*Server, error) {
 	s.addFleets()
 	s.addSIMs()
 	s.addCredentials()
+	s.addCampaigns()
 	s.addTrust()
 	s.addAccess()
 	s.addAppServers()

@@ -27,6 +27,7 @@ import (
 type Services struct {
 	Registry    Registry
 	Credentials Credentials
+	Campaigns   Campaigns
 	Authority   Authority
 	CRL         CRL
 	Feed        Feed
@@ -69,6 +70,15 @@ type Credentials interface {
 	RevokeSIM(ctx context.Context, actor, iccid string, c api.Change) ([]api.Credential, error)
 	// Secret is a PSK in clear, which the caller seals and wipes.
 	Secret(ctx context.Context, id string) ([]byte, error)
+}
+
+// Campaigns do one thing with a whole fleet.
+type Campaigns interface {
+	Create(ctx context.Context, actor string, r api.CampaignRequest) (api.Campaign, error)
+	Campaign(ctx context.Context, id string) (api.Campaign, error)
+	List(ctx context.Context, fleet, after string, limit int) (api.Page[api.Campaign], error)
+	Results(ctx context.Context, id string, state api.CampaignSIMState, after string, limit int) (api.Page[api.CampaignSIM], error)
+	Change(ctx context.Context, actor, id string, verb api.CampaignVerb, why api.Change) (api.Campaign, error)
 }
 
 // Authority publishes and issues certificates.

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/registry"
 )
 
@@ -90,6 +91,9 @@ func (s *Server) addSIMs() {
 		Description: "The SIM keeps its credential and gets one of the new fleet when it comes next. A repetition changes nothing.",
 		RequestBody: exampleBody(map[string]any{"fleet": "meters-south", "note": "sold"}),
 	}, writers, func(ctx context.Context, in *simMove) (*with[api.SIM], error) {
+		if !principal(ctx).Sees(in.Body.Fleet) {
+			return nil, refuse.UnknownFleet(in.Body.Fleet)
+		}
 		return answer(s.services.Registry.Move(ctx, actor(ctx), in.ICCID, in.Body))
 	})
 	add(s, huma.Operation{
@@ -98,6 +102,9 @@ func (s *Server) addSIMs() {
 		Description: "A SIM that has never come takes over the fleet of this one, which is terminated: both, or neither. Returns the new SIM. A repetition changes nothing.",
 		RequestBody: exampleBody(map[string]any{"by": "8988211000000000025", "note": "water damage"}),
 	}, writers, func(ctx context.Context, in *simReplacement) (*with[api.SIM], error) {
+		if heir, err := s.services.Registry.SIM(ctx, in.Body.By); err == nil && !principal(ctx).Sees(heir.Fleet) {
+			return nil, refuse.UnknownSIM(in.Body.By)
+		}
 		return answer(s.services.Registry.Replace(ctx, actor(ctx), in.ICCID, in.Body))
 	})
 	add(s, huma.Operation{

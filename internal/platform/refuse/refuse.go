@@ -41,6 +41,11 @@ func UnknownCredential(id string) *api.Error {
 	return With(api.CodeUnknownCred, http.StatusNotFound, "there is no credential %q", id)
 }
 
+// UnknownCampaign says that there is no campaign with this identifier.
+func UnknownCampaign(id string) *api.Error {
+	return With(api.CodeUnknownCampaign, http.StatusNotFound, "there is no campaign %q", id)
+}
+
 // Suspended refuses a step of a SIM that is suspended.
 func Suspended(iccid string) *api.Error {
 	return With(api.CodeSIMSuspended, http.StatusForbidden, "SIM %s is suspended: resume it first", iccid)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"slices"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/audit"
@@ -61,7 +62,7 @@ func (r *Registry) UpdateFleet(ctx context.Context, actor, name string, wanted a
 
 // samePlaces tells whether what one profile has put on a SIM is where another looks for it.
 func samePlaces(a, b api.Profile) bool {
-	return a.Type == b.Type && a.Slots == b.Slots && a.TrustAnchor == b.TrustAnchor
+	return a.Type == b.Type && a.Slots == b.Slots && slices.Equal(a.AnchorFiles(), b.AnchorFiles())
 }
 
 // Move takes a SIM to another fleet. It keeps its credential, and gets one of the new fleet when

@@ -34,7 +34,7 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 		return w.life.Activate(w.ctx, w.session, c.ID, nil)
 	}
 	prepare := perso.WriteFile(slot.Certificate, c.Certificate)
-	anchor, activate := w.anchor(store)
+	anchor, activate, off := w.anchor(store)
 	prepare = append(prepare, anchor...)
 	switch {
 	case onSIM && w.onTrial():
@@ -43,13 +43,15 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 		// The public half stays off: the SIM signs, and devices do not count the pair among
 		// their credentials, until it is on.
 		stage := perso.Activate{Refs: append(activate, perso.Ref{Kind: iotsafe.PrivateKey, ID: slot.PrivateKey}, perso.Ref{Kind: iotsafe.File, ID: slot.Certificate})}
-		if c, _, err = w.deliver(c, prepare, []perso.Op{stage}); err == nil {
+		if c, _, err = w.deliver(c, prepare, deactivating([]perso.Op{stage}, off)); err == nil {
+			w.wrote = true
 			err = w.try(c)
 		}
 	case !onSIM:
-		if c, _, err = w.deliver(c, prepare, w.switchTo(c.Slot, store, activate...)); err != nil {
+		if c, _, err = w.deliver(c, prepare, deactivating(w.switchTo(c.Slot, store, activate...), off)); err != nil {
 			return c, err
 		}
+		w.wrote = true
 		return w.life.Activate(w.ctx, w.session, c.ID, nil)
 	}
 	if err != nil {
@@ -60,6 +62,14 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 		return c, err
 	}
 	return w.life.Activate(w.ctx, w.session, c.ID, nil)
+}
+
+// deactivating adds the files that go out of use.
+func deactivating(ops []perso.Op, off []perso.Ref) []perso.Op {
+	if len(off) > 0 {
+		ops = append(ops, perso.Deactivate{Refs: off})
+	}
+	return ops
 }
 
 // generate makes a key pair in a slot, whose containers it creates if need be, and

@@ -14,7 +14,6 @@ package relay
 import (
 	"context"
 	"crypto/rand"
-	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -23,6 +22,8 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/internal/platform/ca"
+	"github.com/simroot/simroot/internal/platform/campaign"
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/internal/platform/registry"
 )
@@ -43,12 +44,21 @@ const (
 type Options struct {
 	Registry *registry.Registry
 	Life     *credential.Life
-	// Root is the certificate that is placed on SIMs as their trust anchor.
-	Root *x509.Certificate
+	// Anchors are the certificates that are placed on SIMs as their trust anchors, at this moment.
+	Anchors func() ca.Anchors
+	// Campaigns say what else is wanted of a SIM that has come; nil: nothing.
+	Campaigns Campaigns
 	// Clock tells the time; nil means time.Now.
 	Clock func() time.Time
 	// Node, if it is set, begins the names of the sessions, before a "-".
 	Node string
+}
+
+// Campaigns are what the relay asks and tells of package campaign.
+type Campaigns interface {
+	Due(ctx context.Context, s api.SIM, active api.Credential) (campaign.Wish, error)
+	Anchored(ctx context.Context, iccid, anchors string) error
+	Failed(ctx context.Context, w campaign.Wish, iccid, problem string) error
 }
 
 // Relay holds the sessions. It is safe for concurrent use.
@@ -101,7 +111,7 @@ func (r *Relay) Open(ctx context.Context, request api.RelayOpen) (api.RelayStep,
 		s.id = r.o.Node + "-" + s.id
 	}
 	s.start(&walk{
-		registry: r.o.Registry, life: r.o.Life, root: r.o.Root, now: r.o.Clock,
+		registry: r.o.Registry, life: r.o.Life, anchors: r.o.Anchors(), campaigns: r.o.Campaigns, sim: sim, now: r.o.Clock,
 		session: s.id, iccid: iccid, fleet: fleet, keys: keys, applet: request.Applet, canTry: request.Trial,
 	})
 	if err := r.admit(s); err != nil {

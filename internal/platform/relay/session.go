@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"net/http"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/simroot/simroot/apdu"
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/campaign"
 )
 
 // session is one conversation. Its walk is a coroutine that yields commands.
@@ -85,6 +87,7 @@ func (s *session) answer(ctx context.Context, a api.RelayAnswers) (api.RelayStep
 			s.err = refuse(http.StatusConflict, api.CodeTrialFailed, "the new credential has not worked yet: the SIM goes on with the one it has; start again in a while")
 		}
 		s.step.Step++
+		s.walk.failed(ctx, s.err)
 		return api.RelayStep{}, s.err
 	}
 	if err := checkReport(s.step, a); err != nil {
@@ -150,6 +153,7 @@ func (s *session) advanceLocked(ctx context.Context, responses [][]byte) (api.Re
 		next.Commands, next.Trial = o.commands, o.trial
 	case s.walk.err != nil:
 		s.err = s.walk.err
+		s.walk.failed(ctx, s.err)
 	case s.walk.result == nil: // stopped from outside
 		s.err = sessionEnded()
 	default:
@@ -161,6 +165,20 @@ func (s *session) advanceLocked(ctx context.Context, responses [][]byte) (api.Re
 		return api.RelayStep{}, s.err
 	}
 	return next, nil
+}
+
+// failed tells the campaign that wanted something of the SIM why it was not to be had. That it cannot
+// be told does not matter: the SIM stays due.
+func (w *walk) failed(ctx context.Context, why error) {
+	if w.wish == (campaign.Wish{}) {
+		return
+	}
+	problem := "the platform failed: see its log"
+	var refusal *api.Error
+	if errors.As(why, &refusal) {
+		problem = refusal.Detail
+	}
+	_ = w.campaigns.Failed(context.WithoutCancel(ctx), w.wish, string(w.iccid), problem)
 }
 
 // sessionEnded is the refusal of what comes too late.

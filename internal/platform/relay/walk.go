@@ -11,6 +11,8 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/internal/platform/ca"
+	"github.com/simroot/simroot/internal/platform/campaign"
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/iotsafe"
@@ -21,8 +23,12 @@ import (
 type walk struct {
 	registry *registry.Registry
 	life     *credential.Life
-	root     *x509.Certificate
+	anchors  ca.Anchors
 	now      func() time.Time
+
+	campaigns Campaigns // nil: there are none
+	wish      campaign.Wish
+	sim       api.SIM
 
 	session string
 	iccid   card.ICCID
@@ -30,6 +36,9 @@ type walk struct {
 	keys    registry.SIMKeys
 	applet  []byte
 	canTry  bool // what the agent says of itself
+
+	// wrote tells that the trust anchors went to the SIM with the credential.
+	wrote bool
 
 	// replaces tells that the SIM has a good credential, which is to work until the new one does.
 	replaces bool
@@ -63,8 +72,13 @@ func (w *walk) run() (*api.RelayResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if active != nil && unfinished == nil && w.good(*active, store) {
-		return w.end(*active, false), nil
+	if w.campaigns != nil && active != nil {
+		if w.wish, err = w.campaigns.Due(w.ctx, w.sim, active.Credential); err != nil {
+			return nil, err
+		}
+	}
+	if active != nil && unfinished == nil && w.good(*active, store) && !w.wish.Replaces() {
+		return w.keep(*active, store)
 	}
 	c, err := w.choose(active, unfinished, store)
 	if err != nil {
@@ -80,7 +94,29 @@ func (w *walk) run() (*api.RelayResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.wrote || w.heldAnchors(store) {
+		if err := w.anchored(); err != nil {
+			return nil, err
+		}
+	}
 	return w.end(c, true), nil
+}
+
+// keep ends a walk to a SIM whose credential is good. If a campaign wants it, the SIM gets the
+// trust anchors that it lacks.
+func (w *walk) keep(active credential.Record, store contents) (*api.RelayResult, error) {
+	if w.wish.Kind == api.AnchorAll {
+		if _, err := w.bringAnchors(store); err != nil {
+			return nil, err
+		}
+		return w.end(active, false), w.anchored()
+	}
+	if w.heldAnchors(store) {
+		if err := w.anchored(); err != nil {
+			return nil, err
+		}
+	}
+	return w.end(active, false), nil
 }
 
 func (w *walk) end(c credential.Record, changed bool) *api.RelayResult {
@@ -174,7 +210,10 @@ func (w *walk) choose(active, unfinished *credential.Record, store contents) (cr
 
 // renews tells whether the SIM's next credential has the key of the one that it uses.
 func (w *walk) renews(active credential.Record, store contents) bool {
-	return w.fleet.Profile.Renewal == api.Renew && active.Type == api.CertificateType && w.fleet.Profile.Type == api.CertificateType && w.holds(active, store, true)
+	if w.wish.Kind == api.RotateAll || w.wish.Kind != api.RenewAll && w.fleet.Profile.Renewal != api.Renew {
+		return false
+	}
+	return active.Type == api.CertificateType && w.fleet.Profile.Type == api.CertificateType && w.holds(active, store, true)
 }
 
 // canGoOn tells whether an unfinished credential is still of use.
@@ -297,9 +336,7 @@ func (c contents) get(kind iotsafe.Kind, id iotsafe.ID) (perso.State, bool) {
 // readState asks the SIM what the objects of the profile hold.
 func (w *walk) readState() (contents, error) {
 	refs := append(slotRefs(w.fleet.Profile, 0), slotRefs(w.fleet.Profile, 1)...)
-	if w.fleet.Profile.TrustAnchor != "" {
-		refs = append(refs, perso.Ref{Kind: iotsafe.File, ID: w.fleet.Profile.TrustAnchor})
-	}
+	refs = append(refs, w.anchorRefs()...)
 	store := contents{}
 	for len(refs) > 0 {
 		n := fitting(refs)
@@ -335,35 +372,6 @@ func fitting(refs []perso.Ref) int {
 	}
 	return len(refs)
 }
-
-// sameFile tells whether a file on the SIM has the given content and is in use.
-func sameFile(s perso.State, content []byte) bool {
-	return s.Active && s.Size == len(content) && s.Digest == perso.Digest(content)
-}
-
-// anchor returns the operations that bring the platform's trust anchor to the SIM, and
-// the file to activate; nothing if it is there already or the fleet wants none.
-func (w *walk) anchor(store contents) (ops []perso.Op, activate []perso.Ref) {
-	id := w.fleet.Profile.TrustAnchor
-	if id == "" {
-		return nil, nil
-	}
-	state, there := store.get(iotsafe.File, id)
-	if there && sameFile(state, w.root.Raw) {
-		return nil, nil
-	}
-	if !there {
-		ops = append(ops, perso.Create{Object: iotsafe.Object{
-			Kind: iotsafe.File, ID: id, Label: "trust anchor",
-			Access: iotsafe.Readable, Usage: iotsafe.X509Certificate, Size: fileCapacity,
-		}})
-	}
-	ops = append(ops, perso.WriteFile(id, w.root.Raw)...)
-	return ops, []perso.Ref{{Kind: iotsafe.File, ID: id}}
-}
-
-// fileCapacity is the size of a certificate file that the platform creates, in bytes.
-const fileCapacity = 1024
 
 // slotLabel is the label that ties the objects of one slot together: the device finds the
 // certificate of a key by it.

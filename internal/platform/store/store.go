@@ -65,6 +65,7 @@ type Tx interface {
 	History
 	Revocations
 	Envelopes
+	Campaigns
 	Nodes
 
 	// Setting returns a named value of the installation, or ErrNotFound.
@@ -88,6 +89,8 @@ type SIM struct {
 	KeyVersion byte
 	Domain     []byte // AID of the security domain
 	Keys       []byte // in an envelope
+	// Anchors is the set of trust anchors that the SIM is known to hold, "" if none is.
+	Anchors string
 	// Session is the relay session in which the SIM proved itself last.
 	Session string
 }
@@ -103,7 +106,7 @@ type SIMs interface {
 	InsertSIM(SIM) error // ErrExists
 	SIM(iccid string) (SIM, error)
 	ListSIMs(f SIMFilter, after string, limit int) ([]SIM, error)
-	// UpdateSIM changes Fleet, State, Session, Updated, LastSeen, Attributes and Replaces.
+	// UpdateSIM changes Fleet, State, Session, Updated, LastSeen, Attributes, Replaces and Anchors.
 	UpdateSIM(SIM) error
 }
 

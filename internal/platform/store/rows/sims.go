@@ -7,19 +7,19 @@ import (
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
-const simColumns = "iccid, fleet, state, key_version, domain, keys, session, created, updated, last_seen, attributes, replaces"
+const simColumns = "iccid, fleet, state, key_version, domain, keys, session, created, updated, last_seen, attributes, replaces, anchors"
 
 func scanSIM(row scanner) (s store.SIM, err error) {
 	err = row.Scan(&s.ICCID, &s.Fleet, &s.State, &s.KeyVersion, &s.Domain, &s.Keys, &s.Session,
-		moment{&s.Created}, moment{&s.Updated}, moment{&s.LastSeen}, attributes{&s.Attributes}, &s.Replaces)
+		moment{&s.Created}, moment{&s.Updated}, moment{&s.LastSeen}, attributes{&s.Attributes}, &s.Replaces, &s.Anchors)
 	return s, err
 }
 
 // InsertSIM implements [store.SIMs].
 func (t *Tx) InsertSIM(s store.SIM) error {
-	return t.insert("INSERT INTO sims ("+simColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	return t.insert("INSERT INTO sims ("+simColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		s.ICCID, s.Fleet, string(s.State), int64(s.KeyVersion), s.Domain, s.Keys, s.Session,
-		micros(s.Created), micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes), s.Replaces)
+		micros(s.Created), micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes), s.Replaces, s.Anchors)
 }
 
 // SIM implements [store.SIMs].
@@ -41,8 +41,8 @@ func (t *Tx) ListSIMs(f store.SIMFilter, after string, limit int) ([]store.SIM, 
 
 // UpdateSIM implements [store.SIMs].
 func (t *Tx) UpdateSIM(s store.SIM) error {
-	return t.change("UPDATE sims SET fleet = ?, state = ?, session = ?, updated = ?, last_seen = ?, attributes = ?, replaces = ? WHERE iccid = ?",
-		s.Fleet, string(s.State), s.Session, micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes), s.Replaces, s.ICCID)
+	return t.change("UPDATE sims SET fleet = ?, state = ?, session = ?, updated = ?, last_seen = ?, attributes = ?, replaces = ?, anchors = ? WHERE iccid = ?",
+		s.Fleet, string(s.State), s.Session, micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes), s.Replaces, s.Anchors, s.ICCID)
 }
 
 // attributesText is how attributes are stored: as JSON, and an empty text for none.

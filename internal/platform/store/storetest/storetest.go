@@ -36,6 +36,8 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"the CRL lists the revoked and holds those of suspended SIMs":        crlContent,
 		"a fleet's profile changes with its version, and no other's":         fleetChanges,
 		"what a SIM has begun and what has ended is counted by SIM":          beganAndEnded,
+		"what remains of a campaign is read from SIMs and credentials":       campaignRemains,
+		"the results of a campaign are kept by SIM":                          campaignResults,
 		"expiring credentials are found when their time has come":            expiring,
 		"envelopes are found by their key-encryption key and replaced once":  envelopesMove,
 		"nodes are known until they have not been seen for a while":          nodesAreForgotten,
