@@ -52,6 +52,8 @@ func run(write, only string) error {
 		{"cost of all in the SIM", allInSIMCost},
 		{"handshakes per second", handshakeRate},
 		{"onboardings per second", onboardingRate},
+		{"stages of an onboarding", onboardingStages},
+		{"two nodes on PostgreSQL", nodesRate},
 		{"tunnel throughput", tunnelRate},
 		{"revocation", revocationTime},
 		{"warm reconnect through a modem", reconnectTime},
@@ -102,7 +104,7 @@ func report(rows []row) string {
 		fmt.Fprint(&b, "\nWith")
 		for i, m := range info.Deps {
 			switch m.Path {
-			case "modernc.org/sqlite", "go.step.sm/crypto", "github.com/zmap/zlint/v3", "github.com/danielgtaylor/huma/v2":
+			case "modernc.org/sqlite", "github.com/jackc/pgx/v5", "go.step.sm/crypto", "github.com/zmap/zlint/v3", "github.com/danielgtaylor/huma/v2":
 				fmt.Fprintf(&b, " %s %s,", m.Path, info.Deps[i].Version)
 			}
 		}

@@ -137,6 +137,22 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
+// kindOfSIM is how a virtual SIM keeps what it holds.
+type kindOfSIM struct {
+	name string
+	open func(image.State) (*vsim.Card, error)
+}
+
+// kindsOfSIM are files that are synced at each change, as in a SIM's memory, and none.
+func kindsOfSIM(dir string) []kindOfSIM {
+	return []kindOfSIM{
+		{"SIM images in files and synced", func(s image.State) (*vsim.Card, error) {
+			return vsim.Create(filepath.Join(dir, string(s.ICCID)+".sim"), s)
+		}},
+		{"SIMs in memory", func(s image.State) (*vsim.Card, error) { return vsim.NewMemory(s), nil }},
+	}
+}
+
 // onboardingRate switches many devices on at once: virtual SIMs, agents, platform and feed
 // on this machine, every commit synced.
 func onboardingRate(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
@@ -146,15 +162,7 @@ func onboardingRate(ctx context.Context, r *rig.Rig, dir string) ([]row, error) 
 		return nil, err
 	}
 	var rows []row
-	for i, kind := range []struct {
-		name string
-		open func(image.State) (*vsim.Card, error)
-	}{
-		{"SIM images in files and synced", func(s image.State) (*vsim.Card, error) {
-			return vsim.Create(filepath.Join(dir, string(s.ICCID)+".sim"), s)
-		}},
-		{"SIMs in memory", func(s image.State) (*vsim.Card, error) { return vsim.NewMemory(s), nil }},
-	} {
+	for i, kind := range kindsOfSIM(dir) {
 		cards := make([]*vsim.Card, sims)
 		for j := range cards {
 			if cards[j], err = kind.open(states[i*sims+j]); err != nil {
@@ -168,7 +176,7 @@ func onboardingRate(ctx context.Context, r *rig.Rig, dir string) ([]row, error) 
 		}
 		rows = append(rows, row{
 			fmt.Sprintf("complete onboardings, %d at once, %s", atOnce, kind.name),
-			fmt.Sprintf("%.0f/s (each: median %.0f ms, p99 %.0f ms)", sims/time.Since(start).Seconds(), median(took), quantile(took, 0.99)), "≥ 100/s",
+			fmt.Sprintf("%.0f/s (each: median %.0f ms, p99 %.0f ms)", sims/time.Since(start).Seconds(), median(took), quantile(took, 0.99)), "≥ 300/s",
 		})
 		for _, c := range cards {
 			if err := c.Close(); err != nil {

@@ -34,6 +34,7 @@ type Rig struct {
 	Admin *api.Client // with the first admin token
 	Agent *api.Client // without a token, as devices come
 
+	options platform.Options
 	token   string
 	cancel  context.CancelFunc
 	served  chan error
@@ -42,18 +43,27 @@ type Rig struct {
 }
 
 // New initialises a platform in dir and serves it.
-func New(dir string) (*Rig, error) {
-	token, err := platform.Init(dir, platform.Options{})
+func New(dir string) (*Rig, error) { return NewOn(dir, platform.Options{}) }
+
+// NewOn is [New] with options.
+func NewOn(dir string, o platform.Options) (*Rig, error) {
+	token, err := platform.Init(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rig{Dir: dir, token: token}
+	r := &Rig{Dir: dir, token: token, options: o}
 	return r, r.Start()
+}
+
+// Beside serves the same platform, which must be on PostgreSQL, from a further node. It is stopped by itself.
+func (r *Rig) Beside() (*Rig, error) {
+	other := &Rig{Dir: r.Dir, token: r.token, options: r.options}
+	return other, other.Start()
 }
 
 // Start serves the platform's data, on a new port.
 func (r *Rig) Start() (err error) {
-	if r.opened, err = platform.Open(r.Dir, platform.Options{}); err != nil {
+	if r.opened, err = platform.Open(r.Dir, r.options); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -95,11 +95,17 @@ func (c *Cluster) Stop() error {
 // Database makes an empty database and returns its connection string.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("test%d", c.databases.Add(1))
-	if err := c.run("createdb", "-h", c.dir, "-U", "postgres", name); err != nil {
+	connection, err := c.Create()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return c.Connection(name)
+	return connection
+}
+
+// Create is [Cluster.Database] outside of a test.
+func (c *Cluster) Create() (connection string, err error) {
+	name := fmt.Sprintf("test%d", c.databases.Add(1))
+	return c.Connection(name), c.run("createdb", "-h", c.dir, "-U", "postgres", name)
 }
 
 // Connection is the connection string of a database.

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/device"
+	"github.com/simroot/simroot/internal/e2e/realparts"
+	"github.com/simroot/simroot/internal/platform"
+	"github.com/simroot/simroot/internal/rig"
+	"github.com/simroot/simroot/vsim"
+	"github.com/simroot/simroot/vsim/image"
+)
+
+// inTurns sends each request of one agent to another node than the one before.
+type inTurns struct {
+	clients []*api.Client
+	turn    int
+}
+
+func (t *inTurns) next() *api.Client {
+	t.turn++
+	return t.clients[t.turn%len(t.clients)]
+}
+
+func (t *inTurns) OpenRelay(ctx context.Context, o api.RelayOpen) (api.RelayStep, error) {
+	return t.next().OpenRelay(ctx, o)
+}
+
+func (t *inTurns) AnswerRelay(ctx context.Context, session string, a api.RelayAnswers) (api.RelayStep, error) {
+	return t.next().AnswerRelay(ctx, session, a)
+}
+
+// nodesRate compares SQLite, one node and two nodes on PostgreSQL, in turns, all in this process but
+// the database's server. Agents keep to a node, or go to each in turn.
+func nodesRate(ctx context.Context, r *rig.Rig, dir string) (rows []row, err error) {
+	cluster, err := realparts.StartCluster()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	connection, err := cluster.Create()
+	if err != nil {
+		return nil, err
+	}
+	first, err := rig.NewOn(filepath.Join(dir, "node"), platform.Options{Store: connection, NodeAddress: "127.0.0.1:0"})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, first.Stop()) }()
+	second, err := first.Beside()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, second.Stop()) }()
+
+	const turns, sims, atOnce = 4, 300, 32
+	onSQLite, err := oneFleet(ctx, r, turns*sims)
+	if err != nil {
+		return nil, err
+	}
+	onPostgres, err := oneFleet(ctx, first, 3*turns*sims)
+	if err != nil {
+		return nil, err
+	}
+	both := []*api.Client{first.Agent, second.Agent}
+	kinds := []struct {
+		name   string
+		states []image.State
+		agent  func(i int) device.Platform
+		rates  []float64
+	}{
+		{"SQLite", onSQLite, func(int) device.Platform { return r.Agent }, nil},
+		{"one node on PostgreSQL", onPostgres[:turns*sims], func(int) device.Platform { return first.Agent }, nil},
+		{"two nodes on PostgreSQL, half of the agents at each", onPostgres[turns*sims : 2*turns*sims], func(i int) device.Platform { return both[i%2] }, nil},
+		{"two nodes on PostgreSQL, each request to the other node", onPostgres[2*turns*sims:], func(i int) device.Platform { return &inTurns{both, i} }, nil},
+	}
+	for turn := range turns {
+		for i := range kinds {
+			k := &kinds[i]
+			start := time.Now()
+			group, ctx := errgroup.WithContext(ctx)
+			group.SetLimit(atOnce)
+			for j, s := range k.states[turn*sims : (turn+1)*sims] {
+				group.Go(func() error {
+					d, err := device.New(ctx, vsim.NewMemory(s))
+					if err != nil {
+						return err
+					}
+					_, err = d.Onboard(ctx, k.agent(j))
+					return err
+				})
+			}
+			if err := group.Wait(); err != nil {
+				return nil, fmt.Errorf("%s: %w", k.name, err)
+			}
+			k.rates = append(k.rates, sims/time.Since(start).Seconds())
+		}
+	}
+	base := median(kinds[0].rates)
+	for _, k := range kinds {
+		rows = append(rows, row{
+			fmt.Sprintf("complete onboardings, %d at once, SIMs in memory, in turns: %s", atOnce, k.name),
+			fmt.Sprintf("%.0f/s (%.2f × SQLite)", median(k.rates), median(k.rates)/base), "≥ 300/s",
+		})
+	}
+	return rows, nil
+}
