@@ -162,9 +162,11 @@ func (c *Callout) connect(closed chan<- struct{}) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots := c.roots
-	if roots == nil {
-		roots = c.m.ClientCAs()
+	roots := func() (*x509.CertPool, error) {
+		if c.roots != nil {
+			return c.roots, nil
+		}
+		return c.m.ClientCAs(), nil // as of now
 	}
 	up := func(*nats.Conn) {
 		c.log.Info("connected to NATS", "url", c.url)
@@ -175,7 +177,7 @@ func (c *Callout) connect(closed chan<- struct{}) (*nats.Conn, error) {
 	}
 	options := []nats.Option{
 		nats.Name("simroot appserver"), nats.Nkey(public, c.own.Sign),
-		nats.Secure(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{c.local}, MinVersion: tls.VersionTLS12}),
+		nats.ClientTLSConfig(func() (tls.Certificate, error) { return c.local, nil }, roots),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(retryAfter), nats.IgnoreAuthErrorAbort(),
 		nats.ConnectHandler(up), nats.ReconnectHandler(up),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

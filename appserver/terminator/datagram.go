@@ -30,6 +30,11 @@ func (p *port) carryDatagrams(stopping, living context.Context, conn *appserver.
 		return
 	}
 	defer leave()
+	leaveSIM, ok := p.limit.enterSIM(conn.Identity().ICCID)
+	if !ok {
+		return
+	}
+	defer leaveSIM()
 	dialing, cancel := context.WithTimeout(stopping, p.DialTimeout)
 	defer cancel()
 	server, err := p.backend.dial(dialing, "udp")

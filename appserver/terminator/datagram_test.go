@@ -164,12 +164,7 @@ func TestAServerBehindThatIsStartedAnewKeepsItsSessions(t *testing.T) {
 	device := s.connect(s.device(1))
 	behind.Close()
 	say(t, device, "lost")
-	for deadline := time.Now().Add(patience); s.log.count("cannot be reached") == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("the loss is not noticed")
-		}
-		time.Sleep(time.Millisecond)
-	}
+	s.log.wait(t, "cannot be reached")
 	again, err := net.ListenUDP("udp", behind.LocalAddr().(*net.UDPAddr))
 	if err != nil {
 		t.Fatal(err)
@@ -186,6 +181,23 @@ func TestAServerBehindThatIsStartedAnewKeepsItsSessions(t *testing.T) {
 	hear(t, device, "here")
 	if s.log.count("reached again") != 1 {
 		t.Error("nothing is said of its return")
+	}
+}
+
+func TestASIMHasNoMoreSessionsThanAllowed(t *testing.T) {
+	behind := listenSocket(t)
+	s := terminate(t, DTLSPSK, Nothing, behind.address(), Options{PerSIM: 1})
+	d := s.device(1)
+	first := s.connect(d)
+	say(t, first, "first")
+	behind.next()
+	second := s.connect(d)
+	if _, err := second.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+		t.Errorf("the second is not told: %v", err)
+	}
+	say(t, first, "still here")
+	if got, _ := behind.next(); string(got) != "still here" {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -38,14 +38,42 @@ type scene struct {
 
 // logged is a log to look at.
 type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu    sync.Mutex
+	b     bytes.Buffer
+	grown chan struct{} // closed and replaced when there is more, if somebody waits
 }
 
 func (l *logged) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.grown != nil {
+		close(l.grown)
+		l.grown = nil
+	}
 	return l.b.Write(b)
+}
+
+// wait waits until the log says something.
+func (l *logged) wait(t testing.TB, what string) {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		l.mu.Lock()
+		said := bytes.Contains(l.b.Bytes(), []byte(what))
+		if l.grown == nil {
+			l.grown = make(chan struct{})
+		}
+		grown := l.grown
+		l.mu.Unlock()
+		if said {
+			return
+		}
+		select {
+		case <-grown:
+		case <-late:
+			t.Fatalf("the log does not say %q", what)
+		}
+	}
 }
 
 func (l *logged) count(what string) int {

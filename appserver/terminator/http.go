@@ -65,7 +65,7 @@ func (p *port) serveHTTP(ctx context.Context) error {
 		ln = p.ln.TLS()
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(ln) }()
+	go func() { served <- server.Serve(welcoming{ln, p}) }()
 	select {
 	case err := <-served:
 		server.Close()

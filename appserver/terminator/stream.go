@@ -20,11 +20,10 @@ type stream interface {
 // carryStream forwards a stream. The end of one direction is passed on, and the other goes on. Where
 // something breaks the server behind sees a reset, and cannot take what it got for all there was.
 func (p *port) carryStream(stopping, living context.Context, conn *appserver.Conn) {
-	device, ok := conn.NetConn().(stream)
-	if !ok {
-		p.log.Error("a connection that is no stream; this is a fault of the terminator")
+	if !p.welcome(conn) {
 		return
 	}
+	device := conn.NetConn().(stream) // as crypto/tls and psktls have it
 	dialing, cancel := context.WithTimeout(stopping, p.DialTimeout)
 	defer cancel()
 	dialed, err := p.backend.dial(dialing, "tcp")
@@ -53,7 +52,7 @@ func (p *port) carryStream(stopping, living context.Context, conn *appserver.Con
 	}
 	p.log.Debug("connected", "iccid", conn.Identity().ICCID, "peer", conn.RemoteAddr())
 	results := make(chan error, 2)
-	go func() { results <- pass(server, complete{conn}, quiet) }()
+	go func() { results <- pass(server, complete{conn, under(conn)}, quiet) }()
 	go func() { results <- pass(sending{conn, device}, server, quiet) }()
 	for range 2 {
 		if err := <-results; err != nil {
@@ -67,29 +66,18 @@ func (p *port) carryStream(stopping, living context.Context, conn *appserver.Con
 
 // complete is a device's side as it is read from: a line that ends without a close_notify may have been cut by
 // anybody, and is not the end of what the device had to say. To crypto/tls it is.
-type complete struct{ *appserver.Conn }
+type complete struct {
+	*appserver.Conn
+	line *accepted
+}
 
 // Read reads from the device.
 func (c complete) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if err == io.EOF && lineEnded(c.Conn) {
+	if err == io.EOF && c.line.ended.Load() {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
-}
-
-// lineEnded tells whether the TCP connection under a connection has ended.
-func lineEnded(conn net.Conn) bool {
-	for {
-		if a, ok := conn.(*accepted); ok {
-			return a.ended.Load()
-		}
-		over, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			return false
-		}
-		conn = over.NetConn()
-	}
 }
 
 // sending is the device's side as it is written to: what is no part of an [appserver.Conn], the end of one

@@ -174,6 +174,40 @@ func TestThereAreNoMoreConnectionsThanAllowed(t *testing.T) {
 	}
 }
 
+func TestASIMHasNoMoreConnectionsThanAllowedAndOthersHaveTheirs(t *testing.T) {
+	for _, tell := range []Tell{Nothing, HTTP} {
+		t.Run(string(tell), func(t *testing.T) {
+			behind := listenPlain(t)
+			s := terminate(t, TLS, tell, behind.address(), Options{PerSIM: 1, Drain: time.Millisecond})
+			d, other := s.device(1), s.device(2)
+			first := s.connect(d)
+			if tell == Nothing {
+				behind.accept().Close()
+				hearEnd(t, first)
+			}
+			hearEnd(t, s.connect(d)) // the first has ended in one direction only
+			if n := s.log.count("a SIM has too many connections"); n != 1 {
+				t.Errorf("%d lines tell of it, want 1", n)
+			}
+			s.connect(other)
+			if tell == Nothing {
+				behind.accept()
+			}
+			first.Close()
+			for deadline := time.Now().Add(patience); ; {
+				conn := s.connect(d)
+				conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) //nolint:errcheck // dialled again
+				if _, err := conn.Read(make([]byte, 1)); os.IsTimeout(err) {
+					break // it stands
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("a connection that has ended keeps its place")
+				}
+			}
+		})
+	}
+}
+
 func TestWhatStandsMayEndWhenTheTerminatorStopsAndIsCutIfItDoesNot(t *testing.T) {
 	behind := listenPlain(t)
 	s := terminate(t, TLS, Nothing, behind.address(), Options{Drain: 500 * time.Millisecond})

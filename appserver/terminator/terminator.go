@@ -34,6 +34,9 @@ type Options struct {
 	// PerAddress is how many of them one IP address may have; 0, the default: as many as there are. Mobile
 	// networks have thousands of devices behind one address.
 	PerAddress int
+	// PerSIM is how many of them one SIM may have; 0: 64. A device that has lost its mind must not take the
+	// places of all others.
+	PerSIM int
 	// DialTimeout is how long the server behind may take to accept a connection; 0: 5 seconds.
 	DialTimeout time.Duration
 	// Idle ends a datagram session in which nothing was sent for so long; 0: an hour. Streams have no
@@ -72,6 +75,9 @@ func (o *Options) setDefaults() error {
 	if o.Connections <= 0 {
 		o.Connections = 16384
 	}
+	if o.PerSIM <= 0 {
+		o.PerSIM = 64
+	}
 	if o.MTU == 0 {
 		o.MTU = psktls.DefaultMTU
 	}
@@ -102,7 +108,7 @@ func Listen(o Options) (*Terminator, error) {
 		return nil, err
 	}
 	t := &Terminator{}
-	shared := newLimit(o.Connections, o.PerAddress, o.Logger)
+	shared := newLimit(&o)
 	for _, w := range o.Ways {
 		p := &port{Options: o, way: w, limit: shared, log: o.Logger.With("way", w.String())}
 		p.backend = &backend{address: w.Backend, log: p.log}

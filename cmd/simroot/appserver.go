@@ -65,8 +65,8 @@ It runs until it is told to stop. To the platform it speaks as the application s
 "simroot appserver register" has made known from the same --data, or that it registers
 itself at the first start with --invitation; or else with a token of the role appserver
 and --sealing-key.`,
-		Example: `  simroot appserver serve --platform https://platform.example --token-file token --data /var/lib/simroot \
-    --sealing-key sealing.key --terminate dtls-psk:0.0.0.0:5684=127.0.0.1:5683
+		Example: `  simroot appserver serve --platform https://platform.example --invitation invitation --data /var/lib/simroot \
+    --terminate dtls-psk:0.0.0.0:5684=127.0.0.1:5683
   simroot appserver serve --platform https://platform.example --token-file token --data /var/lib/simroot \
     --cert server.crt --key server.key --terminate tls+proxy:0.0.0.0:8883=127.0.0.1:1883 --terminate tls+http:0.0.0.0:443=127.0.0.1:8080`,
 		Args: cobra.NoArgs,

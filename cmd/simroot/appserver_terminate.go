@@ -29,6 +29,7 @@ func addTerminator(c *cobra.Command) adapter {
 	flags.IntVar(&a.options.MTU, "mtu", psktls.DefaultMTU, "longest datagram to a device in bytes, without the headers of UDP and IP")
 	flags.IntVar(&a.options.Connections, "max-connections", 16384, "connections and DTLS sessions at the same time")
 	flags.IntVar(&a.options.PerAddress, "max-per-address", 0, "how many of them one IP address may have; 0: all (mobile networks have many devices behind one)")
+	flags.IntVar(&a.options.PerSIM, "max-per-sim", 64, "how many of them one SIM may have")
 	flags.DurationVar(&a.options.Idle, "idle", 0, "end a DTLS session in which nothing was sent for so long (default 1h)")
 	flags.DurationVar(&a.options.Drain, "drain", 0, "how long connections may take to end by themselves when told to stop (default 10s)")
 	return a
@@ -51,8 +52,8 @@ func (a *besideAny) wanted() (bool, error) {
 	switch o := a.options; {
 	case o.MTU < psktls.MinMTU:
 		return false, wrongUsage("--mtu %d: want at least %d", o.MTU, psktls.MinMTU)
-	case o.Connections < 1 || o.PerAddress < 0:
-		return false, wrongUsage("--max-connections, --max-per-address: want at least 1, and 0")
+	case o.Connections < 1 || o.PerSIM < 1 || o.PerAddress < 0:
+		return false, wrongUsage("--max-connections, --max-per-sim: want at least 1; --max-per-address: at least 0")
 	case o.Idle < 0 || o.Drain < 0:
 		return false, wrongUsage("--idle, --drain: want a time")
 	}

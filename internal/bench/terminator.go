@@ -82,7 +82,7 @@ func terminatorCost(ctx context.Context, r *rig.Rig, dir string) (rows []row, er
 	}
 	front, err := terminator.Listen(terminator.Options{
 		Middleware: m, Certificate: func() (*tls.Certificate, error) { return &own, nil }, Ways: ways,
-		Drain: time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		PerSIM: 1000, Drain: time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err

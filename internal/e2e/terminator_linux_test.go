@@ -66,7 +66,7 @@ func TestATerminatorKilledWithAThousandConnectionsOpenLeavesNoneBehindAndComesBa
 	serve := func() *realparts.Process {
 		t.Helper()
 		front := p.start(with(p.platform, "appserver", "serve", "--token-file", p.in("server.token"), "--data", p.in("replica"),
-			"--cert", p.in("own/server.crt"), "--key", p.in("own/server.key"), "--terminate", "tls:"+address+"="+behind.Addr().String())...)
+			"--cert", p.in("own/server.crt"), "--key", p.in("own/server.key"), "--max-per-sim", fmt.Sprint(connections), "--terminate", "tls:"+address+"="+behind.Addr().String())...)
 		front.WaitLog("ready")
 		return front
 	}
