@@ -103,13 +103,18 @@ func open(ctx context.Context, config *pgxpool.Config) (_ *Store, err error) {
 	return s, nil
 }
 
-// limits sets what the connection string leaves open, and what it must not change.
+// limits sets what the connection string leaves open.
 func limits(config *pgxpool.Config) {
 	c := config.ConnConfig
 	c.RuntimeParams["application_name"] = "simroot"
 	c.RuntimeParams["client_encoding"] = "UTF8"
-	c.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
-	c.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(idleTimeout.Milliseconds())
+	for name, limit := range map[string]time.Duration{
+		"statement_timeout": statementTimeout, "idle_in_transaction_session_timeout": idleTimeout,
+	} {
+		if c.RuntimeParams[name] == "" {
+			c.RuntimeParams[name] = fmt.Sprint(limit.Milliseconds())
+		}
+	}
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
 	}
