@@ -118,6 +118,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if body != nil {
 		request.Header.Set("Content-Type", contentType)
 	}
+	if key, ok := ctx.Value(idempotencyKey{}).(string); ok && method != http.MethodGet {
+		request.Header.Set(HeaderIdempotencyKey, key)
+	}
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
 	}

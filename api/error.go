@@ -33,6 +33,7 @@ const (
 	CodeCardMisbehaved  Code = "card_misbehaved"    // the card answered something that cannot be true
 	CodeTrialFailed     Code = "trial_failed"       // the new credential did not work yet: the SIM goes on with the one it has
 	CodeFeedHistory     Code = "feed_history"       // the position is not in this platform's history: take the state anew
+	CodeKeyReused       Code = "key_reused"         // the idempotency key names another request
 	CodeConflict        Code = "conflict"           // the state does not allow this
 	CodeAlreadyExists   Code = "already_exists"     //
 	CodeTooLarge        Code = "too_large"          //

@@ -27,6 +27,12 @@ func addConnection(c *cobra.Command) *connection {
 func addAdministration(c *cobra.Command) *connection {
 	n := addConnection(c)
 	c.PersistentFlags().StringVar(&n.tokenFile, "token-file", "", "file with the token (or the token itself in SIMROOT_TOKEN)")
+	key := c.PersistentFlags().String("idempotency-key", "", "name of this write: repeated under the same name within 24 hours it is answered again, and not done again")
+	c.PreRun = func(c *cobra.Command, _ []string) {
+		if *key != "" {
+			c.SetContext(api.WithIdempotencyKey(c.Context(), *key))
+		}
+	}
 	return n
 }
 

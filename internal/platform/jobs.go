@@ -38,6 +38,9 @@ func (p *Platform) tick(ctx context.Context) {
 	if err := p.campaigns.Work(ctx); err != nil && ctx.Err() == nil {
 		p.options.Log.ErrorContext(ctx, "work on campaigns", "error", err)
 	}
+	if err := p.answers.Forget(ctx); err != nil && ctx.Err() == nil {
+		p.options.Log.ErrorContext(ctx, "forget answers that were kept for repeated requests", "error", err)
+	}
 	if err := p.certificate.refresh(); err != nil {
 		p.options.Log.ErrorContext(ctx, "renew the server's certificate", "error", err)
 	}

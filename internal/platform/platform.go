@@ -34,6 +34,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/est"
 	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/httpapi"
+	"github.com/simroot/simroot/internal/platform/idempotency"
 	"github.com/simroot/simroot/internal/platform/keyfile"
 	"github.com/simroot/simroot/internal/platform/node"
 	"github.com/simroot/simroot/internal/platform/registry"
@@ -94,6 +95,7 @@ type Platform struct {
 	secrets     *secrets
 	life        *credential.Life
 	campaigns   *campaign.Campaigns
+	answers     *idempotency.Answers
 	relay       *relay.Relay
 	server      *httpapi.Server
 	certificate *serverCertificate
@@ -139,7 +141,7 @@ func open(dir folder, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{options: o, store: rows, secrets: secrets, certificate: certificate}
+	p := &Platform{options: o, store: idempotency.Joining(rows), secrets: secrets, certificate: certificate}
 	p.close = sync.OnceValue(func() error {
 		if p.relay != nil {
 			p.relay.Close()
@@ -155,6 +157,7 @@ func open(dir folder, o Options) (*Platform, error) {
 // assemble makes the services and gives them to each other.
 func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey []byte) error {
 	clock, secrets := p.options.Clock, p.secrets.envelope
+	p.answers = idempotency.New(p.store, secrets, clock)
 	sims, err := registry.New(p.store, secrets, transportKey, clock)
 	if err != nil {
 		return err
@@ -190,6 +193,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 		Tokens:      token.New(p.store, clock),
 		AppServers:  appservers.New(p.store, authority, clock),
 		Audit:       audit.New(p.store, clock),
+		Answers:     p.answers,
 		KEKs:        func(ctx context.Context) (api.KEKStatus, error) { return p.secrets.status(ctx, p.store) },
 		Health:      p.health,
 	}, p.options.Log)

@@ -65,7 +65,7 @@ func (s *Server) only(roles []api.Role) func(huma.Context, func(huma.Context)) {
 			s.refuse(w, r, err)
 			return
 		}
-		ctx = huma.WithValue(ctx, principalKey{}, p)
+		ctx = huma.WithValue(withKey(ctx), principalKey{}, p)
 		next(huma.WithValue(ctx, againKey{}, func() error {
 			_, err := s.authenticate(r)
 			return err

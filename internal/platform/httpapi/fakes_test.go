@@ -49,7 +49,7 @@ func newFake() *fake { return &fake{changed: make(chan struct{})} }
 
 func (f *fake) services() Services {
 	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Campaigns: fakeCampaigns{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f},
-		Feed: f, Relay: fakeRelay{f}, EST: fakeEST{f}, Tokens: fakeTokens{f}, AppServers: fakeAppServers{f}, Audit: fakeAudit{f},
+		Feed: f, Relay: fakeRelay{f}, EST: fakeEST{f}, Tokens: fakeTokens{f}, AppServers: fakeAppServers{f}, Audit: fakeAudit{f}, Answers: fakeAnswers{f},
 		KEKs: func(context.Context) (api.KEKStatus, error) {
 			return api.KEKStatus{Keys: []api.KEK{{ID: "0102030405060708", Name: "file:kek.key", Current: true, Secrets: 1}}}, f.err
 		},
@@ -434,6 +434,14 @@ func (f fakeAppServers) List(context.Context, string, int) (api.Page[api.AppServ
 }
 
 func (f fakeAppServers) Withdraw(_ context.Context, actor, id string) error { return f.acted(actor) }
+
+// fakeAnswers keeps nothing.
+type fakeAnswers struct{ *fake }
+
+func (fakeAnswers) Once(ctx context.Context, _, _ string, _ []byte, answer func(context.Context) ([]byte, error)) ([]byte, bool, error) {
+	text, err := answer(ctx)
+	return text, false, err
+}
 
 type fakeAudit struct{ *fake }
 

@@ -85,6 +85,10 @@ func add[I, O any](s *Server, op huma.Operation, roles []api.Role, serve func(co
 		op.Description += " Roles: " + roleList(roles) + "."
 		op.Middlewares = huma.Middlewares{s.only(roles)}
 	}
+	if roles != nil && op.Method != http.MethodGet && !unnamed[op.OperationID] {
+		op.Parameters = append(op.Parameters, keyParameter())
+		serve = once(s, op.OperationID, serve)
+	}
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = maxAdminBody
 	}

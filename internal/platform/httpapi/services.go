@@ -36,6 +36,7 @@ type Services struct {
 	Tokens      Tokens
 	AppServers  AppServers
 	Audit       Audit
+	Answers     Answers
 	// KEKs tells which key-encryption keys are in use.
 	KEKs func(context.Context) (api.KEKStatus, error)
 	// Health tells what keeps the platform from working; nil is good health.
@@ -145,6 +146,11 @@ type AppServers interface {
 	Renew(ctx context.Context, p token.Principal) (api.Registered, error)
 	List(ctx context.Context, after string, limit int) (api.Page[api.AppServer], error)
 	Withdraw(ctx context.Context, actor, id string) error
+}
+
+// Answers runs a request under a key once: see idempotency.Answers.
+type Answers interface {
+	Once(ctx context.Context, principal, key string, request []byte, answer func(context.Context) ([]byte, error)) (text []byte, repeated bool, err error)
 }
 
 // Audit is the record of who changed what.
