@@ -421,3 +421,42 @@ func TestKeysOfAnotherServerAreSaid(t *testing.T) {
 		return s.log.has("do server and callout have the same configuration?")
 	})
 }
+
+func TestASIMOnAnotherServerOfTheClusterIsLetInAndCutOff(t *testing.T) {
+	s := begin(t, natscallout.Permissions{})
+	sim, other := s.platform.Provision(t, platformtest.ICCID(1)), s.platform.Provision(t, platformtest.ICCID(2))
+	s.nats.Stop()
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := s.address
+	routes := []string{fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))}
+	cluster := func(own, peer string) []byte {
+		return fmt.Appendf(nil, "cluster { name: all, listen: %q, routes: [ %q ] }\n", own, "nats://"+peer)
+	}
+	there := fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))
+	if err := os.WriteFile(s.config, append(bytes.Clone(text), cluster(routes[0], routes[1])...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := filepath.Join(s.dir, "second.conf")
+	if err := os.WriteFile(second, append(bytes.ReplaceAll(text, []byte(here), []byte(there)), cluster(routes[1], routes[0])...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.startNATS()
+	remote := realparts.Start(t, realparts.Binary(t, "nats-server"), "-c", second)
+	remote.WaitLog("Route connection created")
+
+	s.address = there
+	first, last := s.connect(sim), s.connect(other)
+	s.platform.SetCredential(sim.Credential, api.Revoked)
+	s.closed(first)
+
+	// What was there before the callout is found, there too.
+	s.stop()
+	s.platform.SetCredential(other.Credential, api.Revoked)
+	s.address = here
+	s.startCallout(natscallout.Permissions{})
+	s.awaitCallout()
+	s.closed(last)
+}
