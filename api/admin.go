@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Paths of administration. All but the public ones need a bearer token.
 const (
@@ -8,17 +11,23 @@ const (
 	PathTrustAnchors = "/v1/trust-anchors" // GET, public: PEM certificates
 	PathIssuers      = "/v1/issuers"       // GET, public: PEM certificates of the issuing CAs
 	PathCRL          = "/v1/crl"           // GET, public: DER, the issuing CA's current CRL
+	PathCRLDelta     = "/v1/crl/delta"     // GET, public: DER, what has changed on it in the last day
+	PathOCSP         = "/v1/ocsp"          // POST, and GET /{request}, public: OCSP (RFC 6960)
 	PathRootCRL      = "/v1/root-crl"      // GET, public: DER, the root's CRL, for servers that want one of every CA
 	PathFleets       = "/v1/fleets"        // GET: [Page] of [Fleet], POST: [Fleet]
 	PathBatches      = "/v1/batches"       // POST ?fleet=NAME, a batch file: [ImportResult]
 	PathSIMs         = "/v1/sims"          // GET ?fleet=&state=&after=&limit=: [Page] of [SIM]
 	PathCredentials  = "/v1/credentials"   // GET ?iccid=&state=&after=&limit=: [Page] of [Credential]
-	PathServers      = "/v1/servers"       // POST: [ServerRequest] → [ServerCertificate]
+	PathServers      = "/v1/servers"       // POST: [ServerRequest] → [ServerCertificate], GET: [Page] of [IssuedServerCertificate]
 	PathTokens       = "/v1/tokens"        // GET: [Page] of [Token], POST: [TokenRequest] → [NewToken]
 	PathAudit        = "/v1/audit"         // GET ?after=&limit=: [Page] of [AuditEntry]
+	PathAuditHead    = "/v1/audit/head"    // GET: [AuditHead]
 	PathOpenAPI      = "/openapi.json"     // GET, public
 	PathHealth       = "/healthz"          // GET, public
 )
+
+// CRLShardPath is where one part of the CRL is found, GET, public: DER.
+func CRLShardPath(shard int) string { return PathCRL + "/shards/" + strconv.Itoa(shard) }
 
 // Page is one page of a list. Next is the value of "after" for the next page, empty on the last.
 type Page[T any] struct {
@@ -68,6 +77,18 @@ type ServerCertificate struct {
 	Chain string `json:"chain"`
 }
 
+// IssuedServerCertificate is a server's certificate that the platform has issued.
+type IssuedServerCertificate struct {
+	Serial      string           `json:"serial"` // hexadecimal
+	Names       []string         `json:"names"`
+	Certificate []byte           `json:"certificate"` // DER
+	NotBefore   time.Time        `json:"not_before"`
+	NotAfter    time.Time        `json:"not_after"`
+	Created     time.Time        `json:"created"`
+	Revoked     time.Time        `json:"revoked,omitzero"`
+	Reason      RevocationReason `json:"reason,omitempty"`
+}
+
 // Role is what a token allows.
 type Role string
 
@@ -111,16 +132,4 @@ type Token struct {
 // (POST …/credentials/{id}/secret), with the credential's ID as info; see [Seal].
 type SealedSecret struct {
 	Sealed []byte `json:"sealed"`
-}
-
-// AuditEntry is one state change: who, what, why.
-type AuditEntry struct {
-	Seq     int64     `json:"seq"`
-	Time    time.Time `json:"time"`
-	Actor   string    `json:"actor"`
-	Action  string    `json:"action"`
-	Subject string    `json:"subject"`
-	Before  string    `json:"before,omitempty"`
-	After   string    `json:"after,omitempty"`
-	Note    string    `json:"note,omitempty"`
 }

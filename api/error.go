@@ -19,6 +19,7 @@ const (
 	CodeUnknownCred     Code = "unknown_credential" //
 	CodeUnknownCampaign Code = "unknown_campaign"   //
 	CodeUnknownToken    Code = "unknown_token"      //
+	CodeUnknownCert     Code = "unknown_cert"       // of a server
 	CodeUnknownServer   Code = "unknown_appserver"  //
 	CodeTokenUsed       Code = "token_used"         // the one-time token was used with another key
 	CodeUnknownSession  Code = "unknown_session"    // the relay session has ended or never was: start again

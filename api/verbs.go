@@ -32,6 +32,16 @@ func (c *Client) CRL(ctx context.Context) ([]byte, error) {
 	return get[[]byte](ctx, c, PathCRL)
 }
 
+// CRLDelta fetches what has changed on the revocation list during the last day, in DER (RFC 5280, 5.2.4).
+func (c *Client) CRLDelta(ctx context.Context) ([]byte, error) {
+	return get[[]byte](ctx, c, PathCRLDelta)
+}
+
+// CRLShard fetches one part of the revocation list, in DER: the one that certificates name.
+func (c *Client) CRLShard(ctx context.Context, shard int) ([]byte, error) {
+	return get[[]byte](ctx, c, CRLShardPath(shard))
+}
+
 // RootCRL fetches the root's revocation list, in DER: on it stand revoked issuing CAs. Some TLS servers
 // want a list of every CA in a chain.
 func (c *Client) RootCRL(ctx context.Context) ([]byte, error) {
@@ -175,6 +185,41 @@ func (c *Client) WithdrawToken(ctx context.Context, id string) error {
 // RequestServerCertificate has the platform issue an application server's TLS certificate.
 func (c *Client) RequestServerCertificate(ctx context.Context, r ServerRequest) (ServerCertificate, error) {
 	return post[ServerCertificate](ctx, c, PathServers, r)
+}
+
+// ServerCertificates lists the servers' certificates, older ones first. A list ends at the first error.
+func (c *Client) ServerCertificates(ctx context.Context) iter.Seq2[IssuedServerCertificate, error] {
+	return list[IssuedServerCertificate](ctx, c, PathServers, nil)
+}
+
+// RevokeServerCertificate revokes a server's certificate by its serial number, for good.
+func (c *Client) RevokeServerCertificate(ctx context.Context, serial string, change Change) (IssuedServerCertificate, error) {
+	return post[IssuedServerCertificate](ctx, c, item(PathServers, serial, "revoke"), change)
+}
+
+// AuditHead fetches the head of the audit log that the platform keeps outside of its database.
+func (c *Client) AuditHead(ctx context.Context) (AuditHead, error) {
+	return get[AuditHead](ctx, c, PathAuditHead)
+}
+
+// VerifyAudit fetches the whole audit log and checks that it is a chain which leads over the platform's head
+// and those that the caller has kept. It returns the head of the last entry; an error that wraps
+// [ErrAuditBroken] says that the log was tampered with.
+func (c *Client) VerifyAudit(ctx context.Context, kept ...AuditHead) (AuditHead, error) {
+	head, err := c.AuditHead(ctx)
+	if err != nil {
+		return AuditHead{}, err
+	}
+	check := NewAuditCheck(append(kept, head)...)
+	for entry, err := range c.Audit(ctx) {
+		if err == nil {
+			err = check.Next(entry)
+		}
+		if err != nil {
+			return check.Head(), err
+		}
+	}
+	return check.Head(), check.End()
 }
 
 // Audit lists the changes of state, oldest first. A list ends at the first error.

@@ -56,7 +56,7 @@ func Restore(ctx context.Context, dir, file string, o Options) (kept string, err
 		if err != nil {
 			return "", err
 		}
-		return "", errors.Join(rows.Update(ctx, change), rows.Close())
+		return "", errors.Join(rows.Update(ctx, change), rows.Close(), folder(dir).forgetHead())
 	case file == "":
 		return "", errors.New("which backup? The platform's rows are in its folder, in SQLite")
 	}
@@ -64,21 +64,28 @@ func Restore(ctx context.Context, dir, file string, o Options) (kept string, err
 	if err != nil {
 		return "", fmt.Errorf("restore the platform in %s: %w", dir, err)
 	}
-	return kept, nil
+	return kept, folder(dir).forgetHead()
+}
+
+// forgetHead puts the head of the audit log aside, since entries have gone with the time.
+func (f folder) forgetHead() error {
+	err := os.Rename(f.auditHead(), f.auditHead()+".before-restore")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // revocationJump is more than the revocations that there may have been since any backup that is of use.
-const revocationJump = 10_000
+const revocationJump = 100_000_000
 
 // turnBack marks rows as those of an earlier time.
 func turnBack(tx store.Tx, o Options, file string) error {
 	if err := feed.NewIdentity(tx); err != nil {
 		return err
 	}
-	for range revocationJump {
-		if err := tx.NewRevision(); err != nil {
-			return err
-		}
+	if err := tx.Refresh(o.Clock().UTC(), revocationJump); err != nil {
+		return err
 	}
 	return audit.Append(tx, api.AuditEntry{Time: o.Clock().UTC(), Actor: audit.Platform, Action: "platform.restored", Note: file})
 }

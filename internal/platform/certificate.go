@@ -95,7 +95,7 @@ func (s *serverCertificate) refresh() error {
 
 // issue has a certificate issued for the key and keeps it.
 func (s *serverCertificate) issue(keyPEM []byte) (tls.Certificate, error) {
-	key, err := parseServerKey(keyPEM)
+	key, err := parseKey(keyPEM)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("%s: %w", s.dir.serverKey(), err)
 	}
@@ -124,8 +124,8 @@ func (s *serverCertificate) good(leaf *x509.Certificate) bool {
 	return true
 }
 
-// createServerKey makes the server's key in a new file.
-func createServerKey(dir folder, safe keyfile.Safe) error {
+// createKey makes a key on P-256 in a new file.
+func createKey(file string, safe keyfile.Safe) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -135,10 +135,10 @@ func createServerKey(dir folder, safe keyfile.Safe) error {
 		return err
 	}
 	defer clear(der)
-	return safe.Write(dir.serverKey(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return safe.Write(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-func parseServerKey(text []byte) (*ecdsa.PrivateKey, error) {
+func parseKey(text []byte) (*ecdsa.PrivateKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
 		return nil, errors.New("no private key in PEM")

@@ -25,6 +25,8 @@ func (f folder) keys() string         { return f.path("keys") }
 func (f folder) kek() string          { return f.path("keys", "kek.key") }
 func (f folder) keks() string         { return f.path("keys", "keks") }
 func (f folder) transportKey() string { return f.path("keys", "transport.key") }
+func (f folder) auditKey() string     { return f.path("keys", "audit.key") }
+func (f folder) auditHead() string    { return f.path("audit.head") }
 func (f folder) serverKey() string    { return f.path("keys", "server.key") }
 func (f folder) serverChain() string  { return f.path("server.pem") }
 func (f folder) database() string     { return f.path("platform.db") }

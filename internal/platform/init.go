@@ -94,7 +94,7 @@ func initialize(dir folder, o Options) (secret string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := createServerKey(dir, o.safe()); err != nil {
+	if err := errors.Join(createKey(dir.serverKey(), o.safe()), createKey(dir.auditKey(), o.safe())); err != nil {
 		return "", err
 	}
 	if _, err := openServerCertificate(dir, authority, o); err != nil {

@@ -23,7 +23,8 @@ func (p *Platform) work(ctx context.Context) {
 	}
 }
 
-// tick ends the credentials whose time is over, takes campaigns further, and renews the server's certificate when
+// tick ends the credentials whose time is over, takes campaigns further, checks and signs what was added to
+// the audit log, and renews the server's certificate when
 // that is due. What fails is logged and tried again a minute later.
 func (p *Platform) tick(ctx context.Context) {
 	expired, err := p.life.Expire(ctx, p.options.Clock())
@@ -40,6 +41,9 @@ func (p *Platform) tick(ctx context.Context) {
 	}
 	if err := p.answers.Forget(ctx); err != nil && ctx.Err() == nil {
 		p.options.Log.ErrorContext(ctx, "forget answers that were kept for repeated requests", "error", err)
+	}
+	if err := p.trail.keeper.Advance(ctx); err != nil && ctx.Err() == nil {
+		p.options.Log.ErrorContext(ctx, "check the audit log", "error", err)
 	}
 	if err := p.certificate.refresh(); err != nil {
 		p.options.Log.ErrorContext(ctx, "renew the server's certificate", "error", err)

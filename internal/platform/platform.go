@@ -37,8 +37,10 @@ import (
 	"github.com/simroot/simroot/internal/platform/idempotency"
 	"github.com/simroot/simroot/internal/platform/keyfile"
 	"github.com/simroot/simroot/internal/platform/node"
+	"github.com/simroot/simroot/internal/platform/ocsp"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/relay"
+	"github.com/simroot/simroot/internal/platform/servers"
 	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/token"
 )
@@ -48,6 +50,10 @@ type Options struct {
 	// Names are further DNS names and IP addresses that the platform's own TLS
 	// certificate is good for, besides those of this machine.
 	Names []string
+	// PublicURL is where the outside reaches the platform, such as http://pki.example.org. Certificates then
+	// say where their revocation is found; see [Platform.ServePlain]. It is remembered: empty means the last
+	// one, and at first none. Certificates issued under an earlier one go on naming that.
+	PublicURL string
 	// Clock tells the time; nil means time.Now.
 	Clock func() time.Time
 	// Store is the connection string of a PostgreSQL database; "" means SQLite in the
@@ -99,6 +105,7 @@ type Platform struct {
 	relay       *relay.Relay
 	server      *httpapi.Server
 	certificate *serverCertificate
+	trail       trail
 	node        *node.Node // nil: there are no others
 	close       func() error
 }
@@ -132,26 +139,40 @@ func open(dir folder, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := openServerCertificate(dir, authority, o)
-	if err != nil {
-		return nil, err
-	}
 	ctx := context.Background()
 	rows, err := openStore(ctx, dir, o)
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{options: o, store: idempotency.Joining(rows), secrets: secrets, certificate: certificate}
+	p := &Platform{options: o, store: idempotency.Joining(rows), secrets: secrets}
 	p.close = sync.OnceValue(func() error {
 		if p.relay != nil {
 			p.relay.Close()
 		}
 		return rows.Close()
 	})
+	if err := p.publish(ctx, dir, authority); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
 	if err := p.assemble(ctx, authority, transportKey); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
+}
+
+// publish brings out what the outside sees of the platform's identity: where it is reached, who it is, and
+// the head of its audit log.
+func (p *Platform) publish(ctx context.Context, dir folder, authority *ca.CA) error {
+	urls, err := publicURLs(ctx, p.store, p.options.PublicURL)
+	if err != nil {
+		return err
+	}
+	authority.Publish(urls...)
+	if p.certificate, err = openServerCertificate(dir, authority, p.options); err != nil {
+		return err
+	}
+	p.trail, err = openTrail(dir, p.options.safe(), audit.New(p.store, p.options.Clock))
+	return err
 }
 
 // assemble makes the services and gives them to each other.
@@ -181,6 +202,10 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 	if p.node != nil {
 		sessions = p.node.Relay(sessions)
 	}
+	responder, err := ocsp.New(p.store, authority, clock)
+	if err != nil {
+		return err
+	}
 	p.server, err = httpapi.New(httpapi.Services{
 		Registry:    sims,
 		Credentials: p.life,
@@ -192,9 +217,11 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 		EST:         est.New(sims, p.life, authority, clock),
 		Tokens:      token.New(p.store, clock),
 		AppServers:  appservers.New(p.store, authority, clock),
-		Audit:       audit.New(p.store, clock),
 		Answers:     p.answers,
 		KEKs:        func(ctx context.Context) (api.KEKStatus, error) { return p.secrets.status(ctx, p.store) },
+		OCSP:        responder,
+		Servers:     servers.New(p.store, authority, clock),
+		Audit:       p.trail,
 		Health:      p.health,
 	}, p.options.Log)
 	return err
@@ -234,6 +261,12 @@ func (p *Platform) Serve(ctx context.Context, l net.Listener) error {
 		// A certificate is asked of everyone and demanded of nobody: who looks at it checks it.
 		ClientAuth: tls.RequestClientCert,
 	})
+}
+
+// ServePlain answers requests on l without TLS until ctx ends, and closes l. It serves revocation lists, OCSP and
+// CA certificates only, all of which are signed: who checks a certificate cannot first check another one.
+func (p *Platform) ServePlain(ctx context.Context, l net.Listener) error {
+	return p.server.ServePlain(ctx, l)
 }
 
 // Close releases what the platform holds open. It comes after Serve has returned; closing

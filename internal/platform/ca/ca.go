@@ -53,6 +53,7 @@ type CA struct {
 	signer       crypto.Signer
 	linter       *linter
 	now          func() time.Time
+	urls         []string // see Publish
 }
 
 // Keys say where a CA's private keys are.

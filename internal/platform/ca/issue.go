@@ -8,11 +8,13 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +25,8 @@ import (
 
 // Lifetimes of what the CA signs by itself.
 const (
-	serverLifetime = 90 * 24 * time.Hour
-	CRLLifetime    = 24 * time.Hour // from thisUpdate to nextUpdate
+	serverLifetime    = 90 * 24 * time.Hour
+	responderLifetime = 7 * 24 * time.Hour
 )
 
 // Subject is who the certificate of a SIM speaks of.
@@ -75,6 +77,15 @@ func (c *CA) PrepareSIM(s Subject, key crypto.PublicKey, notBefore, notAfter tim
 // IssueServer lints and signs the certificate of a server for 90 days and returns its
 // DER. Names are DNS names and IP addresses.
 func (c *CA) IssueServer(names []string, key crypto.PublicKey) ([]byte, error) {
+	p, err := c.PrepareServer(names, key)
+	if err != nil {
+		return nil, err
+	}
+	return c.Sign(p)
+}
+
+// PrepareServer makes the certificate of a server and lints it.
+func (c *CA) PrepareServer(names []string, key crypto.PublicKey) (*Prepared, error) {
 	if len(names) == 0 {
 		return nil, errors.New("ca: a server certificate needs at least one name")
 	}
@@ -95,11 +106,32 @@ func (c *CA) IssueServer(names []string, key crypto.PublicKey) ([]byte, error) {
 	if len(names[0]) <= 64 { // ub-common-name, RFC 5280, appendix A
 		template.Subject.CommonName = names[0]
 	}
-	p, err := c.prepare(template)
+	return c.prepare(template)
+}
+
+// ocspNoCheck says that nobody need ask whether a responder's certificate is revoked
+// (RFC 6960, 4.2.2.2.1): it lives for days.
+var ocspNoCheck = pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}, Value: asn1.NullBytes}
+
+// IssueResponder lints and signs the certificate of an OCSP responder for a week.
+func (c *CA) IssueResponder(key crypto.PublicKey, now time.Time) (*x509.Certificate, error) {
+	p, err := c.prepare(&x509.Certificate{
+		Subject:         pkix.Name{CommonName: "OCSP responder of " + c.issuer.Subject.CommonName},
+		PublicKey:       key,
+		NotBefore:       now.Add(-backdate),
+		NotAfter:        now.Add(responderLifetime),
+		KeyUsage:        x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:     []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning},
+		ExtraExtensions: []pkix.Extension{ocspNoCheck},
+	})
 	if err != nil {
 		return nil, err
 	}
-	return c.Sign(p)
+	der, err := c.Sign(p)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
 }
 
 // PrepareAppServer makes the certificate by which an application server identifies itself to
@@ -135,6 +167,9 @@ func (c *CA) prepare(template *x509.Certificate) (*Prepared, error) {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
 	template.SerialNumber = serial
+	if !slices.Contains(template.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) {
+		c.point(template)
+	}
 	template.SignatureAlgorithm = x509.ECDSAWithSHA256
 	if template.SubjectKeyId, err = x509util.GenerateSubjectKeyID(template.PublicKey); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
@@ -159,21 +194,6 @@ func (c *CA) Sign(p *Prepared) ([]byte, error) {
 		return nil, errors.New("ca: what was signed is not what was linted")
 	}
 	return signed.Raw, nil
-}
-
-// CRL signs a certificate revocation list.
-func (c *CA) CRL(entries []x509.RevocationListEntry, number int64, now time.Time) ([]byte, error) {
-	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-		RevokedCertificateEntries: entries,
-		Number:                    big.NewInt(number),
-		ThisUpdate:                now.UTC().Truncate(time.Second),
-		NextUpdate:                now.UTC().Truncate(time.Second).Add(CRLLifetime),
-		SignatureAlgorithm:        x509.ECDSAWithSHA256,
-	}, c.issuer, c.signer)
-	if err != nil {
-		return nil, fmt.Errorf("ca: crl: %w", err)
-	}
-	return der, nil
 }
 
 // newSerial is a serial number of 16 random bytes, positive and not short (RFC 5280, 4.1.2.2).

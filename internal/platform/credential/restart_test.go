@@ -117,7 +117,7 @@ func TestWhatWasAnsweredRevokedStaysRevokedThroughKill9(t *testing.T) {
 			}
 		}
 	}
-	der, err := w.CRL.Current(t.Context())
+	der, err := w.CRL.Complete(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

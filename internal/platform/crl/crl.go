@@ -1,16 +1,19 @@
-// Package crl publishes the certificate revocation list: every certificate that was revoked
+// Package crl publishes certificate revocation lists: every certificate that was revoked
 // and has not expired, and those of suspended SIMs as certificateHold (RFC 5280, 5.3.1).
 //
-// What belongs on the list changes in the transaction that revokes or suspends, which
-// raises a revision. Whoever asks for the list after that transaction was answered gets one
-// of that revision or a later one. A list is signed when it is asked for and kept, with its
-// number, in the store.
+// There are three kinds. The complete list is for whoever wants all in one file. One of
+// [store.Shards] shards is what a certificate points at: it stays small where there are millions. The
+// delta tells what has changed on the complete list during the last day (5.2.4).
+//
+// What stands on the lists are rows that the transaction writes that revokes or suspends. It
+// raises the revision, and a list's number is the revision that it shows. So a list follows from
+// what is stored, whichever node makes it: nothing but its signature is ever different. Whoever asks
+// for a list after the transaction was answered gets one that shows it.
 package crl
 
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -20,22 +23,30 @@ import (
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
-// certificateHold is the reason code of a certificate whose SIM is suspended.
-const certificateHold = 6
-
-// freshness is how long before its end a list is replaced by one with the same content.
+// freshness is how old lists become before they are made anew though nothing has changed.
 const freshness = ca.CRLLifetime / 2
 
-// Publisher makes the list. It is safe for concurrent use.
+// skew is how far the clocks of nodes may be apart.
+const skew = 5 * time.Minute
+
+// deltaWindow is what a delta covers: as long as a complete list is valid, it can be brought up to date.
+const deltaWindow = ca.CRLLifetime
+
+// Publisher makes the lists. It is safe for concurrent use.
 type Publisher struct {
 	store store.Store
 	ca    *ca.CA
 	now   func() time.Time
 
-	signing sync.Mutex // one list is signed at a time
+	complete, delta list
+	shards          [store.Shards]list
+}
 
-	mu   sync.Mutex
-	last store.CRL
+// list is the last one that was made of its kind.
+type list struct {
+	mu     sync.Mutex // one is made at a time
+	number int64
+	der    []byte
 }
 
 // New returns the publisher of a store's revocations. A nil clock means time.Now.
@@ -43,82 +54,106 @@ func New(s store.Store, c *ca.CA, now func() time.Time) *Publisher {
 	return &Publisher{store: s, ca: c, now: clock.Of(now)}
 }
 
-// Current returns the list in DER. It holds every revocation that was answered before the call.
-func (p *Publisher) Current(ctx context.Context) ([]byte, error) {
-	var revision int64
+// Complete returns the list of all certificates, in DER.
+func (p *Publisher) Complete(ctx context.Context) ([]byte, error) {
+	return p.get(ctx, &p.complete, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
+		rows, err := tx.RevokedCertificates(at)
+		return rows, ca.Scope{}, err
+	})
+}
+
+// Delta returns what has changed on the complete list during the last day.
+func (p *Publisher) Delta(ctx context.Context) ([]byte, error) {
+	return p.get(ctx, &p.delta, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
+		base, err := tx.RevisionBefore(at.Add(-deltaWindow))
+		if err != nil {
+			return nil, ca.Scope{}, err
+		}
+		rows, err := tx.RevokedAfter(base, at)
+		return rows, ca.Scope{Delta: true, Base: base}, err
+	})
+}
+
+// Shard returns the list of one shard, from 0 to [store.Shards]-1.
+func (p *Publisher) Shard(ctx context.Context, shard int) ([]byte, error) {
+	if shard < 0 || shard >= store.Shards {
+		return nil, fmt.Errorf("crl: there is no shard %d", shard)
+	}
+	revision := func(tx store.Tx) (store.Revision, error) {
+		changed, err := tx.LastRevisionInShard(shard)
+		if err != nil {
+			return changed, err
+		}
+		refreshed, err := tx.Refreshed()
+		if refreshed.Number > changed.Number {
+			return refreshed, err
+		}
+		return changed, err
+	}
+	return p.get(ctx, &p.shards[shard], revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
+		rows, err := tx.RevokedInShard(shard, at)
+		return rows, ca.Scope{Sharded: true, Shard: shard}, err
+	})
+}
+
+// get returns a list that shows the present revision of what it is about.
+func (p *Publisher) get(ctx context.Context, l *list, revision func(store.Tx) (store.Revision, error),
+	content func(store.Tx, time.Time) ([]store.RevokedCertificate, ca.Scope, error)) ([]byte, error) {
+	if err := p.refresh(ctx); err != nil {
+		return nil, fmt.Errorf("crl: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var shows store.Revision
+	var rows []store.RevokedCertificate
+	var scope ca.Scope
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
-		revision, err = tx.Revision()
+		if shows, err = revision(tx); err != nil || l.number == shows.Number {
+			return err
+		}
+		rows, scope, err = content(tx, shows.Time)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("crl: %w", err)
 	}
-	p.mu.Lock()
-	last := p.last
-	p.mu.Unlock()
-	if p.good(last, revision) {
-		return last.DER, nil
+	if l.number == shows.Number && l.der != nil {
+		return l.der, nil
 	}
-	last, err = p.renew(ctx)
+	entries, err := toEntries(rows)
 	if err != nil {
 		return nil, fmt.Errorf("crl: %w", err)
 	}
-	return last.DER, nil
-}
-
-// good tells whether a list holds the given revision and will be valid for a while.
-func (p *Publisher) good(c store.CRL, revision int64) bool {
-	return c.Revision == revision && c.Number > 0 && p.now().Before(c.NextUpdate.Add(-freshness))
-}
-
-// renew finds the list of the present revision, or signs it.
-func (p *Publisher) renew(ctx context.Context) (store.CRL, error) {
-	p.signing.Lock()
-	defer p.signing.Unlock()
-	for {
-		list, err := p.sign(ctx)
-		if errors.Is(err, store.ErrExists) {
-			continue // somebody else has published that number
-		}
-		if err == nil {
-			p.mu.Lock()
-			p.last = list
-			p.mu.Unlock()
-		}
-		return list, err
+	der, err := p.ca.CRL(entries, shows.Number, shows.Time, scope)
+	if err != nil {
+		return nil, err
 	}
+	l.number, l.der = shows.Number, der
+	return der, nil
 }
 
-// sign makes and stores one list, unless the stored one is still good.
-func (p *Publisher) sign(ctx context.Context) (list store.CRL, err error) {
+// refresh raises the revision if all lists have to be made anew because of their age, or because the
+// clock was set back since.
+func (p *Publisher) refresh(ctx context.Context) error {
 	now := p.now()
-	var revision int64
-	var revoked []store.RevokedCertificate
-	err = p.store.View(ctx, func(tx store.Tx) (err error) {
-		if revision, err = tx.Revision(); err != nil {
-			return err
-		}
-		if list, err = tx.CRL(); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		if p.good(list, revision) {
-			return nil
-		}
-		revoked, err = tx.RevokedCertificates(now)
+	old := func(tx store.Tx) (bool, error) {
+		last, err := tx.Refreshed()
+		return last.Number == 0 || !now.Before(last.Time.Add(freshness)) || now.Before(last.Time.Add(-skew)), err
+	}
+	var due bool
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
+		due, err = old(tx)
 		return err
 	})
-	if err != nil || p.good(list, revision) {
-		return list, err
+	if err != nil || !due {
+		return err
 	}
-	list = store.CRL{Number: list.Number + 1, Revision: revision, NextUpdate: now.Add(ca.CRLLifetime)}
-	entries, err := toEntries(revoked)
-	if err != nil {
-		return list, err
-	}
-	if list.DER, err = p.ca.CRL(entries, list.Number, now); err != nil {
-		return list, err
-	}
-	return list, p.store.Update(ctx, func(tx store.Tx) error { return tx.PublishCRL(list) })
+	return p.store.Update(ctx, func(tx store.Tx) error {
+		if due, err := old(tx); err != nil || !due { // somebody else has
+			return err
+		}
+		return tx.Refresh(now, 1)
+	})
 }
 
 func toEntries(revoked []store.RevokedCertificate) ([]x509.RevocationListEntry, error) {
@@ -128,12 +163,8 @@ func toEntries(revoked []store.RevokedCertificate) ([]x509.RevocationListEntry, 
 		if err != nil {
 			return nil, err
 		}
-		code, _ := r.Reason.CRLCode()
-		if r.Hold {
-			code = certificateHold
-		}
 		entries = append(entries, x509.RevocationListEntry{
-			SerialNumber: serial, RevocationTime: r.Since.Truncate(time.Second), ReasonCode: code,
+			SerialNumber: serial, RevocationTime: r.Since.Truncate(time.Second), ReasonCode: r.Code,
 		})
 	}
 	return entries, nil

@@ -47,6 +47,10 @@ func goodRequests(t testing.TB) map[string]request {
 		"get-trust-anchors": {"GET", api.PathTrustAnchors, "", 200, nil},
 		"get-issuers":       {"GET", api.PathIssuers, "", 200, nil},
 		"get-crl":           {"GET", api.PathCRL, "", 200, nil},
+		"get-crl-delta":     {"GET", api.PathCRLDelta, "", 200, nil},
+		"get-crl-shard":     {"GET", api.CRLShardPath(7), "", 200, nil},
+		"ask-ocsp":          {"POST", api.PathOCSP, "0", 200, nil},
+		"get-ocsp":          {"GET", api.PathOCSP + "/MA%2F%2F//+A==", "", 200, nil},
 		"get-root-crl":      {"GET", api.PathRootCRL, "", 200, nil},
 		"get-health":        {"GET", api.PathHealth, "", 200, nil},
 		"get-openapi":       {"GET", api.PathOpenAPI, "", 200, nil},
@@ -59,6 +63,10 @@ func goodRequests(t testing.TB) map[string]request {
 		"get-credential":   {"GET", cred, "", 200, reads},
 		"list-keks":        {"GET", api.PathKEKs, "", 200, reads},
 		"list-audit":       {"GET", api.PathAudit, "", 200, reads},
+		"get-audit-head":   {"GET", api.PathAuditHead, "", 200, reads},
+
+		"list-server-certificates":  {"GET", api.PathServers, "", 200, reads},
+		"revoke-server-certificate": {"POST", api.PathServers + "/4ab1/revoke", `{"reason":"keyCompromise"}`, 200, admin},
 
 		"import-batch":       {"POST", api.PathBatches + "?fleet=meters", "{}\n{}\n", 200, writes},
 		"set-sim-attributes": {"POST", sim + "/attributes", `{"set":{"site":"1"},"remove":["spare"]}`, 200, writes},

@@ -20,6 +20,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/internal/platform/est"
 	"github.com/simroot/simroot/internal/platform/feed"
+	"github.com/simroot/simroot/internal/platform/ocsp"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/token"
@@ -48,7 +49,7 @@ type fake struct {
 func newFake() *fake { return &fake{changed: make(chan struct{})} }
 
 func (f *fake) services() Services {
-	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Campaigns: fakeCampaigns{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f},
+	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Campaigns: fakeCampaigns{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f}, OCSP: fakeOCSP{f}, Servers: fakeServers{f},
 		Feed: f, Relay: fakeRelay{f}, EST: fakeEST{f}, Tokens: fakeTokens{f}, AppServers: fakeAppServers{f}, Audit: fakeAudit{f}, Answers: fakeAnswers{f},
 		KEKs: func(context.Context) (api.KEKStatus, error) {
 			return api.KEKStatus{Keys: []api.KEK{{ID: "0102030405060708", Name: "file:kek.key", Current: true, Secrets: 1}}}, f.err
@@ -272,13 +273,33 @@ type fakeAuthority struct{ *fake }
 func (fakeAuthority) RootCRL() []byte { return []byte("the root's CRL") }
 func (fakeAuthority) Anchors() []byte { return []byte("anchors in PEM") }
 func (fakeAuthority) Issuers() []byte { return []byte("issuers in PEM") }
-func (f fakeAuthority) IssueServer([]string, crypto.PublicKey) ([]byte, error) {
-	return []byte("a leaf in DER"), f.err
+
+type fakeServers struct{ *fake }
+
+func (f fakeServers) Issue(_ context.Context, actor string, _ []string, _ crypto.PublicKey) ([]byte, error) {
+	return []byte("a leaf in DER"), f.acted(actor)
+}
+
+func (f fakeServers) List(context.Context, string, int) (api.Page[api.IssuedServerCertificate], error) {
+	return api.Page[api.IssuedServerCertificate]{}, f.err
+}
+
+func (f fakeServers) Revoke(_ context.Context, actor, serial string, _ api.Change) (api.IssuedServerCertificate, error) {
+	return api.IssuedServerCertificate{Serial: serial}, f.acted(actor)
+}
+
+type fakeOCSP struct{ *fake }
+
+func (f fakeOCSP) Answer(_ context.Context, request []byte) (ocsp.Answer, error) {
+	now := time.Now()
+	return ocsp.Answer{DER: append([]byte("an answer to "), request...), ThisUpdate: now, NextUpdate: now.Add(time.Hour)}, f.err
 }
 
 type fakeCRL struct{ *fake }
 
-func (f fakeCRL) Current(context.Context) ([]byte, error) { return []byte("a list in DER"), f.err }
+func (f fakeCRL) Complete(context.Context) ([]byte, error)   { return []byte("a list in DER"), f.err }
+func (f fakeCRL) Delta(context.Context) ([]byte, error)      { return []byte("a delta in DER"), f.err }
+func (f fakeCRL) Shard(context.Context, int) ([]byte, error) { return []byte("a shard in DER"), f.err }
 
 func (*fake) ID() string { return "history" }
 
@@ -444,6 +465,8 @@ func (fakeAnswers) Once(ctx context.Context, _, _ string, _ []byte, answer func(
 }
 
 type fakeAudit struct{ *fake }
+
+func (f fakeAudit) Head(context.Context) (api.AuditHead, error) { return api.AuditHead{}, f.err }
 
 func (f fakeAudit) Record(context.Context, api.AuditEntry) error { return f.err }
 

@@ -51,6 +51,8 @@ func New(services Services, log *slog.Logger) (*Server, error) {
 	s.addCredentials()
 	s.addCampaigns()
 	s.addTrust()
+	s.addRevocation()
+	s.addServers()
 	s.addAccess()
 	s.addAppServers()
 	if err := s.addPlatform(); err != nil {
@@ -59,7 +61,7 @@ func New(services Services, log *slog.Logger) (*Server, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, refuse.With(api.CodeBadRequest, http.StatusNotFound, "there is no such operation: %s describes those that there are", api.PathOpenAPI))
 	})
-	s.handler = s.logged(mux)
+	s.handler = s.logged(plainOCSP(mux))
 	return s, nil
 }
 
@@ -71,9 +73,20 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
 	config = config.Clone()
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	server := &http.Server{
-		Handler:           s.handler,
-		TLSConfig:         config,
+	server := s.server(s.handler)
+	server.TLSConfig = config
+	return s.serve(ctx, server, func() error { return server.ServeTLS(l, "", "") })
+}
+
+// ServePlain answers requests on l without TLS until ctx ends, those that need none: see [Server.Plain].
+func (s *Server) ServePlain(ctx context.Context, l net.Listener) error {
+	server := s.server(s.Plain())
+	return s.serve(ctx, server, func() error { return server.Serve(l) })
+}
+
+func (s *Server) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -82,8 +95,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		// Failed handshakes and the like: anyone can cause them.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// serve runs a server until ctx ends.
+func (s *Server) serve(ctx context.Context, server *http.Server, run func() error) error {
 	failed := make(chan error, 1)
-	go func() { failed <- server.ServeTLS(l, "", "") }()
+	go func() { failed <- run() }()
 	select {
 	case err := <-failed:
 		s.stop()

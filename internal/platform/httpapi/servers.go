@@ -4,14 +4,14 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"net/http"
 	"net/netip"
 	"regexp"
-	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/ca"
@@ -22,6 +22,37 @@ import (
 var dnsName = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 
 const maxDNSName = 253
+
+type (
+	serverChange struct {
+		Serial string `path:"serial" pattern:"^[0-9a-f]{1,40}$" patternDescription:"a serial number in hexadecimal" doc:"The certificate's serial number."`
+		Body   api.Change
+	}
+)
+
+func (s *Server) addServers() {
+	add(s, huma.Operation{
+		OperationID: "request-server-certificate", Method: http.MethodPost, Path: api.PathServers, Tags: []string{tagTrust},
+		Summary:     "Issue an application server's certificate",
+		Description: "Issues a TLS server certificate for the given names. Of the PKCS#10 request only the key and the proof of possession count.",
+	}, admins, func(ctx context.Context, in *with[api.ServerRequest]) (*with[api.ServerCertificate], error) {
+		return answer(s.serverCertificate(ctx, in.Body))
+	})
+	add(s, huma.Operation{
+		OperationID: "list-server-certificates", Method: http.MethodGet, Path: api.PathServers, Tags: []string{tagTrust},
+		Summary: "List the servers' certificates", Description: "Lists the certificates that were issued to servers, older ones first.",
+	}, readers, func(ctx context.Context, in *pageInput) (*with[api.Page[api.IssuedServerCertificate]], error) {
+		return answerPage(s.services.Servers.List(ctx, in.After, in.Limit))
+	})
+	add(s, huma.Operation{
+		OperationID: "revoke-server-certificate", Method: http.MethodPost, Path: api.PathServers + "/{serial}/revoke", Tags: []string{tagTrust},
+		Summary:     "Revoke a server's certificate",
+		Description: "Revokes a server's certificate for good. The answer comes after the revocation is on disk and in the lists. A repetition changes nothing.",
+		RequestBody: exampleChange(),
+	}, admins, func(ctx context.Context, in *serverChange) (*with[api.IssuedServerCertificate], error) {
+		return answer(s.services.Servers.Revoke(ctx, actor(ctx), in.Serial, in.Body))
+	})
+}
 
 // serverCertificate has a request for a server's certificate signed, if it is one.
 func (s *Server) serverCertificate(ctx context.Context, r api.ServerRequest) (api.ServerCertificate, error) {
@@ -40,17 +71,11 @@ func (s *Server) serverCertificate(ctx context.Context, r api.ServerRequest) (ap
 	if err := request.CheckSignature(); err != nil {
 		return api.ServerCertificate{}, refuse.BadRequest("body.csr: its signature does not prove possession of its key: %v", err)
 	}
-	leaf, err := s.services.Authority.IssueServer(r.Names, request.PublicKey)
+	leaf, err := s.services.Servers.Issue(ctx, actor(ctx), r.Names, request.PublicKey)
 	if errors.Is(err, ca.ErrLint) {
 		return api.ServerCertificate{}, refuse.BadRequest("body.names: no good certificate can be made for them: %v", err)
 	}
 	if err != nil {
-		return api.ServerCertificate{}, err
-	}
-	fingerprint := sha256.Sum256(leaf)
-	if err := s.services.Audit.Record(ctx, api.AuditEntry{
-		Actor: actor(ctx), Action: "server.certified", Subject: strings.Join(r.Names, " "), After: hex.EncodeToString(fingerprint[:]),
-	}); err != nil {
 		return api.ServerCertificate{}, err
 	}
 	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf})

@@ -18,6 +18,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/internal/platform/est"
+	"github.com/simroot/simroot/internal/platform/ocsp"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/token"
 )
@@ -30,6 +31,8 @@ type Services struct {
 	Campaigns   Campaigns
 	Authority   Authority
 	CRL         CRL
+	OCSP        OCSP
+	Servers     Servers
 	Feed        Feed
 	Relay       Relay
 	EST         EST
@@ -87,14 +90,31 @@ type Authority interface {
 	Anchors() []byte // PEM
 	Issuers() []byte // PEM
 	RootCRL() []byte // DER; nil: there is none
-	// IssueServer signs the certificate of a server and returns its DER. An error that
-	// wraps ca.ErrLint is about what was asked for.
-	IssueServer(names []string, key crypto.PublicKey) ([]byte, error)
 }
 
-// CRL publishes the issuing CA's revocation list, in DER.
+// CRL publishes the issuing CA's revocation lists, in DER.
 type CRL interface {
-	Current(ctx context.Context) ([]byte, error)
+	Complete(ctx context.Context) ([]byte, error)
+	// Delta is what has changed on it lately.
+	Delta(ctx context.Context) ([]byte, error)
+	// Shard is one part of it.
+	Shard(ctx context.Context, shard int) ([]byte, error)
+}
+
+// OCSP tells the status of certificates.
+type OCSP interface {
+	// Answer answers a request in DER, also one that is malformed. With an error comes an answer
+	// that says no more than that there was one.
+	Answer(ctx context.Context, request []byte) (ocsp.Answer, error)
+}
+
+// Servers knows the certificates of servers.
+type Servers interface {
+	// Issue signs the certificate of a server and returns its DER. An error that
+	// wraps ca.ErrLint is about what was asked for.
+	Issue(ctx context.Context, actor string, names []string, key crypto.PublicKey) ([]byte, error)
+	List(ctx context.Context, after string, limit int) (api.Page[api.IssuedServerCertificate], error)
+	Revoke(ctx context.Context, actor, serial string, c api.Change) (api.IssuedServerCertificate, error)
 }
 
 // Feed is the ordered record of changes.
@@ -155,8 +175,10 @@ type Answers interface {
 
 // Audit is the record of who changed what.
 type Audit interface {
-	// Record adds an entry for something that changes no state: a certificate or a
+	// Record adds an entry for something that changes no state: a
 	// secret that leaves the platform.
 	Record(ctx context.Context, e api.AuditEntry) error
 	List(ctx context.Context, after string, limit int) (api.Page[api.AuditEntry], error)
+	// Head is the head of the chain of entries that was kept last, outside of the database.
+	Head(ctx context.Context) (api.AuditHead, error)
 }

@@ -40,4 +40,11 @@ func (s *Server) addAccess() {
 	}, readers, func(ctx context.Context, in *pageInput) (*with[api.Page[api.AuditEntry]], error) {
 		return answerPage(s.services.Audit.List(ctx, in.After, in.Limit))
 	})
+	add(s, huma.Operation{
+		OperationID: "get-audit-head", Method: http.MethodGet, Path: api.PathAuditHead, Tags: []string{tagAccess},
+		Summary:     "Get the head of the audit trail",
+		Description: "Returns number and hash of the last entry that the platform has kept outside of its database, signed. Whoever keeps heads can tell later whether any entry up to there was altered, removed or moved.",
+	}, readers, func(ctx context.Context, _ *nothing) (*with[api.AuditHead], error) {
+		return answer(s.services.Audit.Head(ctx))
+	})
 }

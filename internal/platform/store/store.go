@@ -67,6 +67,7 @@ type Tx interface {
 	Envelopes
 	Campaigns
 	Nodes
+	ServerCertificates
 
 	// Setting returns a named value of the installation, or ErrNotFound.
 	Setting(name string) (string, error)
@@ -182,40 +183,10 @@ type History interface {
 	// AppendEvent numbers an event and returns its sequence number.
 	AppendEvent(api.Event) (int64, error)
 	Events(after int64, limit int) ([]api.Event, error)
-	// AppendAudit numbers an entry and returns its sequence number.
+	// AppendAudit numbers an entry, chains it to the one before ([Chain]), and returns its
+	// sequence number.
 	AppendAudit(api.AuditEntry) (int64, error)
 	Audit(after int64, limit int) ([]api.AuditEntry, error)
-}
-
-// CRL is a certificate revocation list that was published.
-type CRL struct {
-	Number     int64
-	Revision   int64 // of the revocations it holds
-	DER        []byte
-	NextUpdate time.Time
-}
-
-// RevokedCertificate is a certificate that must stand on the CRL.
-type RevokedCertificate struct {
-	Serial string
-	Since  time.Time
-	Reason api.RevocationReason
-	Hold   bool // only for as long as its SIM is suspended
-}
-
-// Revocations are what the CRL is made from.
-type Revocations interface {
-	// Revision counts the transactions that changed what belongs on the CRL.
-	Revision() (int64, error)
-	// NewRevision raises it.
-	NewRevision() error
-	// RevokedCertificates returns those that have not expired at now.
-	RevokedCertificates(now time.Time) ([]RevokedCertificate, error)
-	// CRL returns what was published last, or ErrNotFound.
-	CRL() (CRL, error)
-	// PublishCRL puts a CRL in the place of the one before it. Its number must be the
-	// next one; otherwise ErrExists.
-	PublishCRL(CRL) error
 }
 
 // Node is a process that serves the platform, on a database that several may share.

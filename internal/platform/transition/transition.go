@@ -1,6 +1,6 @@
 // Package transition holds the arrows of the life cycles, and makes each of them one
-// change: the row, the audit entry, the feed entry and, if need be, the CRL's new
-// revision, in one transaction.
+// change: the row, the audit entry, the feed entry and, if need be, what stands on the
+// revocation lists, in one transaction.
 //
 //	SIM         imported → seen → provisioned ⇄ suspended → terminated
 //	credential  requested → keyed → issued → delivered → active → superseded | expired | revoked
@@ -55,10 +55,8 @@ func SIM(tx store.Tx, why Cause, s *store.SIM, to api.SIMState) error {
 	if err := tx.UpdateSIM(*s); err != nil {
 		return err
 	}
-	if from == api.Suspended || to == api.Suspended {
-		if err := tx.NewRevision(); err != nil {
-			return err
-		}
+	if err := hold(tx, why, s, from); err != nil {
+		return err
 	}
 	if err := audit.Append(tx, api.AuditEntry{
 		Time: why.Time, Actor: why.Actor, Action: "sim." + string(to), Subject: s.ICCID,
@@ -100,7 +98,7 @@ func Through(tx store.Tx, why Cause, c *store.Credential, way ...api.CredentialS
 			c.Secret = nil
 		}
 		if to == api.Revoked && c.Serial != "" {
-			if err := tx.NewRevision(); err != nil {
+			if err := revokeCertificate(tx, why, c); err != nil {
 				return err
 			}
 		}

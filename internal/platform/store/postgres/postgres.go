@@ -100,6 +100,12 @@ func open(ctx context.Context, config *pgxpool.Config) (_ *Store, err error) {
 	s.writer = group.NewWriter(&transaction{config: config.ConnConfig, closing: background}, &s.head)
 	s.heard.Go(func() { (&listener{config.ConnConfig, &s.head}).run(background) })
 	s.close = sync.OnceValue(s.shut)
+	if err := s.Update(ctx, rows.ChainOldAudit); err != nil {
+		s.writer.Close()
+		stop()
+		s.heard.Wait()
+		return nil, err
+	}
 	return s, nil
 }
 

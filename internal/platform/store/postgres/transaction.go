@@ -70,7 +70,7 @@ func (t *transaction) begin() (err error) {
 	if !found.Next() {
 		return errors.Join(found.Err(), found.Close())
 	}
-	err = errors.Join(found.Scan(&t.id, &t.numbers.Event, &t.numbers.Audit), found.Close())
+	err = errors.Join(found.Scan(append([]any{&t.id}, t.numbers.Into()...)...), found.Close())
 	t.before, t.savepoint = t.numbers.Event, false
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
@@ -46,8 +47,15 @@ type Result interface {
 	Close() error
 }
 
-// Numbers are the last numbers given to what is numbered without gaps.
-type Numbers struct{ Event, Audit int64 }
+// Numbers are the last numbers given to what is numbered without gaps, and the hash of the last
+// audit entry.
+type Numbers struct {
+	Event, Audit int64
+	AuditHash    api.AuditHash
+}
+
+// Into is where the columns of [SelectNumbers] are read into.
+func (n *Numbers) Into() []any { return []any{&n.Event, &n.Audit, chainHash{&n.AuditHash}} }
 
 // Tx is a [store.Tx] over an engine.
 type Tx struct {
@@ -65,11 +73,11 @@ var _ store.Tx = (*Tx)(nil)
 func New(e Engine, last Numbers) *Tx { return &Tx{engine: e, numbers: last} }
 
 // SelectNumbers are the columns of [Numbers], for an engine that has more to ask.
-const SelectNumbers = "(SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM audit)"
+const SelectNumbers = "(SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM audit), (SELECT hash FROM audit ORDER BY seq DESC LIMIT 1)"
 
 // LastNumbers reads the numbers that were given last.
 func LastNumbers(e Engine) (n Numbers, err error) {
-	return n, New(e, n).one("SELECT "+SelectNumbers, nil, &n.Event, &n.Audit)
+	return n, New(e, n).one("SELECT "+SelectNumbers, nil, n.Into()...)
 }
 
 // Numbers are the last numbers that this transaction has given, or was told.

@@ -118,6 +118,9 @@ func open(ctx context.Context, file string) (_ *Store, err error) {
 	}
 	s.head.Reach(last.Event)
 	s.writer = group.NewWriter(&transaction{connection: w}, &s.head)
+	if err := s.Update(ctx, rows.ChainOldAudit); err != nil {
+		return nil, errors.Join(err, s.writer.Close())
+	}
 	return s, nil
 }
 

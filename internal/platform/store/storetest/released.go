@@ -81,16 +81,22 @@ func Released(t *testing.T, s store.Store) {
 			{Seq: 2, Mark: "8899aabbccddeeff", Time: day, Credential: &active.Credential},
 		})
 		entries, err6 := tx.Audit(0, 10)
-		same(t, "audit", entries, []api.AuditEntry{
+		old := []api.AuditEntry{
 			{Seq: 1, Time: day, Actor: "t1", Action: "sim.seen", Subject: meter.ICCID, Before: "imported", After: "seen", Note: "note"},
 			{Seq: 2, Time: day, Actor: "t1", Action: "credential.revoked", Subject: "0001", Before: "active", After: "revoked"},
-		})
+		}
+		var before api.AuditHash
+		for i := range old { // they were chained since
+			old[i].Hash = old[i].Chained(before)
+			before = old[i].Hash
+		}
+		same(t, "audit", entries, old)
 		setting, err7 := tx.Setting("feed")
 		same(t, "the feed's identity", setting, "00112233445566778899aabbccddeeff")
-		list, err8 := tx.CRL()
-		same(t, "crl", list, store.CRL{Number: 1, Revision: 2, DER: []byte("crl"), NextUpdate: day.AddDate(0, 0, 1)})
+		revision, err8 := tx.Revision()
+		same(t, "a later revision than that of the list that was published", revision.Number > 2, true)
 		on, err9 := tx.RevokedCertificates(day)
-		same(t, "on the CRL", on, []store.RevokedCertificate{{Serial: "0a01", Since: day.Add(time.Second), Reason: api.ReasonKeyCompromise}})
+		same(t, "on the CRL", on, []store.RevokedCertificate{{Serial: "0a01", Shard: 1, Code: 1, Since: day.Add(time.Second), NotAfter: day.AddDate(0, 3, 0), Revision: revision.Number}})
 		return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9)
 	})
 	update(t, s, func(tx store.Tx) error {

@@ -32,12 +32,15 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"events are numbered in the order of commits, without gaps":          eventsFollowCommits,
 		"the head moves after the commit and wakes those who wait":           headMoves,
 		"an update whose caller has gone does not begin":                     callerGone,
-		"a CRL has the next number or is refused":                            crlNumbers,
-		"the CRL lists the revoked and holds those of suspended SIMs":        crlContent,
 		"a fleet's profile changes with its version, and no other's":         fleetChanges,
 		"what a SIM has begun and what has ended is counted by SIM":          beganAndEnded,
 		"what remains of a campaign is read from SIMs and credentials":       campaignRemains,
 		"the results of a campaign are kept by SIM":                          campaignResults,
+		"the revision counts, and remembers when lists were refreshed":       revisions,
+		"revoked certificates are found by serial, shard and revision":       revokedCertificates,
+		"certificates of servers come back, by age":                          serverCertificates,
+		"a certificate is known if a SIM or a server has it":                 knownCertificates,
+		"audit entries are a chain":                                          auditChain,
 		"expiring credentials are found when their time has come":            expiring,
 		"envelopes are found by their key-encryption key and replaced once":  envelopesMove,
 		"nodes are known until they have not been seen for a while":          nodesAreForgotten,
@@ -170,6 +173,7 @@ func rowsComeBack(t *testing.T, s store.Store) {
 		same(t, "credential", gotCredential, full)
 		same(t, "token", gotToken, token)
 		entry.Seq = 1
+		entry.Hash = entry.Chained(api.AuditHash{})
 		same(t, "audit", gotAudit, []api.AuditEntry{entry})
 		same(t, "fleet", gotFleet, api.Fleet{Name: "meters", Profile: api.Profile{}.WithDefaults(), Created: day})
 		same(t, "setting", gotSetting, "2")
@@ -178,13 +182,14 @@ func rowsComeBack(t *testing.T, s store.Store) {
 		return errors.Join(err1, err2, err3, err4, err5, err6, err7)
 	})
 	for what, get := range map[string]func(store.Tx) error{
-		"SIM":        func(tx store.Tx) error { _, err := tx.SIM("none"); return err },
-		"fleet":      func(tx store.Tx) error { _, err := tx.Fleet("none"); return err },
-		"credential": func(tx store.Tx) error { _, err := tx.Credential("none"); return err },
-		"token":      func(tx store.Tx) error { _, err := tx.Token("none"); return err },
-		"setting":    func(tx store.Tx) error { _, err := tx.Setting("none"); return err },
-		"crl":        func(tx store.Tx) error { _, err := tx.CRL(); return err },
-		"update":     func(tx store.Tx) error { return tx.UpdateSIM(store.SIM{SIM: api.SIM{ICCID: "none"}}) },
+		"SIM":                 func(tx store.Tx) error { _, err := tx.SIM("none"); return err },
+		"fleet":               func(tx store.Tx) error { _, err := tx.Fleet("none"); return err },
+		"credential":          func(tx store.Tx) error { _, err := tx.Credential("none"); return err },
+		"token":               func(tx store.Tx) error { _, err := tx.Token("none"); return err },
+		"setting":             func(tx store.Tx) error { _, err := tx.Setting("none"); return err },
+		"revoked certificate": func(tx store.Tx) error { _, err := tx.RevokedCertificate("none"); return err },
+		"server certificate":  func(tx store.Tx) error { _, err := tx.ServerCertificate("none"); return err },
+		"update":              func(tx store.Tx) error { return tx.UpdateSIM(store.SIM{SIM: api.SIM{ICCID: "none"}}) },
 	} {
 		if err := s.Update(t.Context(), get); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("a %s that is not there: %v", what, err)
@@ -403,51 +408,6 @@ func callerGone(t *testing.T, s store.Store) {
 	if err := s.Update(ctx, func(store.Tx) error { ran = true; return nil }); !errors.Is(err, context.Canceled) || ran {
 		t.Errorf("got %v, ran %v", err, ran)
 	}
-}
-
-func crlNumbers(t *testing.T, s store.Store) {
-	list := store.CRL{Number: 1, Revision: 1, DER: []byte("der"), NextUpdate: day}
-	update(t, s, func(tx store.Tx) error { return errors.Join(tx.NewRevision(), tx.PublishCRL(list)) })
-	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.PublishCRL(list) }); !errors.Is(err, store.ErrExists) {
-		t.Errorf("the same number again: %v", err)
-	}
-	view(t, s, func(tx store.Tx) error {
-		got, err1 := tx.CRL()
-		revision, err2 := tx.Revision()
-		same(t, "crl", got, list)
-		same(t, "revision", revision, int64(1))
-		return errors.Join(err1, err2)
-	})
-}
-
-func crlContent(t *testing.T, s store.Store) {
-	fill(t, s)
-	certificate := func(id string, n int, state api.CredentialState, serial string, end time.Time) store.Credential {
-		c := credentialRow(id, n, state)
-		c.Serial, c.NotAfter = serial, end
-		return c
-	}
-	revoked := certificate("a", 0, api.Revoked, "0a", day.Add(time.Hour))
-	revoked.Reason = api.ReasonKeyCompromise
-	update(t, s, func(tx store.Tx) error {
-		suspended := simRow(1)
-		suspended.State, suspended.Updated = api.Suspended, day.Add(time.Second)
-		return errors.Join(tx.UpdateSIM(suspended), tx.InsertCredential(revoked),
-			tx.InsertCredential(certificate("b", 0, api.Active, "0b", day.Add(time.Hour))),
-			tx.InsertCredential(certificate("c", 0, api.Revoked, "0c", day)), // has expired
-			tx.InsertCredential(certificate("d", 1, api.Active, "0d", day.Add(time.Hour))),
-			tx.InsertCredential(certificate("e", 1, api.Superseded, "0e", day.Add(time.Hour))),
-			tx.InsertCredential(credentialRow("f", 1, api.Requested)))
-	})
-	view(t, s, func(tx store.Tx) error {
-		got, err := tx.RevokedCertificates(day)
-		same(t, "on the CRL", got, []store.RevokedCertificate{
-			{Serial: "0a", Since: day, Reason: api.ReasonKeyCompromise},
-			{Serial: "0d", Since: day.Add(time.Second), Hold: true},
-			{Serial: "0e", Since: day.Add(time.Second), Hold: true},
-		})
-		return err
-	})
 }
 
 func expiring(t *testing.T, s store.Store) {
