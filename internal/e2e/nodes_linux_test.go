@@ -241,6 +241,31 @@ func TestAStrangerIsNotLetInAmongNodes(t *testing.T) {
 	}
 }
 
+// Keys that meet the rows of another platform would open none of them.
+func TestADatabaseHoldsOnePlatform(t *testing.T) {
+	n := startNodes(t)
+	serve := func(store string, dir string) string {
+		t.Helper()
+		cmd := exec.Command(realparts.Binary(t, "simroot"), "platform", "serve", "--data", dir, "--listen", "127.0.0.1:0")
+		cmd.Env = append(os.Environ(), "SIMROOT_STORE="+store)
+		p := realparts.StartCmd(t, cmd)
+		if code := p.Wait(); code != 1 {
+			t.Errorf("exit code %d", code)
+		}
+		return p.Output()
+	}
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	if said := serve(n.store, fresh); !strings.Contains(said, "holds a platform already") {
+		t.Errorf("a second platform on the same database: %s", said)
+	}
+	if _, err := os.Stat(fresh); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("and left something: %v", err)
+	}
+	if said := serve(realparts.SharedCluster(t).Database(t), n.dirs[1]); !strings.Contains(said, "another platform, or none") {
+		t.Errorf("the folder of another database: %s", said)
+	}
+}
+
 // A dump of a busy database is brought back by PostgreSQL's own means, and made known as the
 // past by ours: the feed becomes another, and the platform serves.
 func TestAPostgreSQLDumpIsBroughtBack(t *testing.T) {

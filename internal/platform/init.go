@@ -22,6 +22,9 @@ var ErrNotEmpty = errors.New("the folder is not empty")
 // Init makes a platform in dir, which it creates with mode 0700, and returns the first
 // admin token. The token is shown this once. A directory that holds anything is refused.
 func Init(dir string, o Options) (secret string, err error) {
+	if err := checkStore(context.Background(), o); err != nil {
+		return "", fmt.Errorf("initialise a platform in %s: %w", dir, err)
+	}
 	if err := claim(dir); err != nil {
 		return "", err
 	}

@@ -19,7 +19,7 @@ const idSetting = "platform"
 // Errors of a folder and a database that are not of one platform.
 var (
 	ErrOtherDatabase = errors.New("the database holds another platform, or none: give the folder and the database that belong together")
-	ErrDatabaseTaken = errors.New("the database holds a platform already: to serve it from a further node, copy the folder of one of its nodes")
+	ErrDatabaseTaken = errors.New("the database holds a platform already: to serve it from a further node, copy the folder of one of its nodes; if an initialisation was interrupted, give an empty database")
 )
 
 // openStore opens the database of an initialised folder. Keys that met another platform's rows
@@ -70,11 +70,7 @@ func createStore(ctx context.Context, dir folder, o Options) (store.Store, error
 	}
 	id := rand.Text()
 	err = rows.Update(ctx, func(tx store.Tx) error {
-		_, err := tx.Setting(idSetting)
-		switch {
-		case err == nil:
-			return ErrDatabaseTaken
-		case !errors.Is(err, store.ErrNotFound):
+		if err := checkFree(tx); err != nil {
 			return err
 		}
 		return tx.SetSetting(idSetting, id)
@@ -86,4 +82,28 @@ func createStore(ctx context.Context, dir folder, o Options) (store.Store, error
 		return nil, errors.Join(fmt.Errorf("make the platform's rows: %w", err), rows.Close())
 	}
 	return rows, nil
+}
+
+// checkFree tells whether a shared database has room for a platform.
+func checkFree(tx store.Tx) error {
+	_, err := tx.Setting(idSetting)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = ErrDatabaseTaken
+	}
+	return err
+}
+
+// checkStore finds out, before anything is made, whether [createStore] would succeed.
+func checkStore(ctx context.Context, o Options) error {
+	if o.Store == "" {
+		return nil
+	}
+	rows, err := postgres.Open(ctx, o.Store)
+	if err != nil {
+		return err
+	}
+	return errors.Join(rows.View(ctx, checkFree), rows.Close())
 }
