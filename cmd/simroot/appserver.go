@@ -18,7 +18,7 @@ import (
 
 func newAppServer() *cobra.Command {
 	c := &cobra.Command{Use: "appserver", Short: "Keep an application server that is not written in Go in step with the platform"}
-	c.AddCommand(newAppServerServe(), newAppServerRegister(), newSealingKey(), newMosquittoConfig(), newNATSConfig())
+	c.AddCommand(newAppServerServe(), newAppServerRegister(), newSealingKey(), newMosquittoConfig(), newNginxConfig(), newHAProxyConfig(), newNATSConfig())
 	return c
 }
 
@@ -50,6 +50,13 @@ rules and with --mosquitto-psk pre-shared keys where the broker reads them, make
 are not accepted any more. Start it before the broker, which wants to find the files;
 "simroot appserver mosquitto-config" writes the broker's configuration.
 
+Beside nginx (--nginx) and HAProxy 2.6 (--haproxy) it keeps CA certificates and CRLs current,
+and HAProxy's list of accepted certificates, whose connections it ends too. Start it before
+them; "simroot appserver nginx-config" and "haproxy-config" write their configuration.
+
+For servers that can ask (--authz: nginx, Traefik, Caddy, EMQX, VerneMQ) it answers over HTTP
+who may come in. Off loopback that wants TLS, and a token or client certificates.
+
 In front of a server that knows nothing of SIMs (--terminate) it ends TLS and DTLS, and
 forwards in plain. KIND is tls, tls-psk, dtls or dtls-psk. TELL is how that server learns
 who speaks: proxy, the PROXY protocol version 2, with the SIM's ICCID in value 0xE0; http,
@@ -74,7 +81,7 @@ and --sealing-key.`,
 	n := addAdministration(c)
 	o := &replicaOptions{}
 	o.addFlags(c)
-	adapters := []adapter{addMosquitto(c), addTerminator(c), addNATS(c)}
+	adapters := []adapter{addMosquitto(c), addNginx(c), addHAProxy(c), addAuthz(c), addTerminator(c), addNATS(c)}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var chosen []adapter
 		for _, a := range adapters {
@@ -87,7 +94,7 @@ and --sealing-key.`,
 			}
 		}
 		if o.data == "" || len(chosen) == 0 {
-			return wrongUsage("want --data DIR and what to serve: --mosquitto DIR with --mosquitto-pid FILE, --terminate KIND:LISTEN=BACKEND, or --nats URL with --nats-dir DIR")
+			return wrongUsage("want --data DIR and what to serve: --mosquitto DIR with --mosquitto-pid FILE, --nginx DIR, --haproxy DIR, --authz ADDRESS, --terminate KIND:LISTEN=BACKEND, or --nats URL with --nats-dir DIR")
 		}
 		return serveBeside(c, n, o, chosen)
 	}

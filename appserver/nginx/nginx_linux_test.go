@@ -1,0 +1,343 @@
+package nginx_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/appserver"
+	"github.com/simroot/simroot/appserver/authz"
+	"github.com/simroot/simroot/appserver/beside"
+	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/appserver/nginx"
+	"github.com/simroot/simroot/internal/e2e/realparts"
+)
+
+// rig is a platform, a middleware with a keeper and the endpoint that nginx asks, nginx, and an
+// application behind it.
+type rig struct {
+	*platformtest.Platform
+	t       *testing.T
+	dir     string
+	m       *appserver.Middleware
+	listen  string
+	block   string // of nginx's configuration
+	process *realparts.Process
+	log     *logged
+	authz   *authz.Handler
+}
+
+// logged is what the keeper says.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) has(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), s)
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	p := platformtest.New(t)
+	r := &rig{Platform: p, t: t, dir: t.TempDir(), listen: fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t)), log: &logged{}}
+	quiet := slog.New(slog.DiscardHandler)
+	var err error
+	if r.m, err = appserver.Open(t.Context(), appserver.Options{Platform: p.Client, Dir: t.TempDir(), Logger: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.m.Close() })
+	keeper, err := nginx.New(nginx.Options{
+		Middleware: r.m, Platform: p.Client, Dir: r.dir, Reload: []string{"nginx", "-c", r.in("nginx.conf"), "-s", "reload"},
+		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keeper.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.CA.Write(t, r.dir, "root.crt", "server.crt", "server.key"); err != nil {
+		t.Fatal(err)
+	}
+	if r.authz, err = authz.New(authz.Options{Middleware: r.m, Logger: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	socket := "unix:" + r.in("authz.sock")
+	ln, err := authz.Listen(authz.ListenOptions{Address: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.runs(func(ctx context.Context) error { return r.authz.Serve(ctx, ln) })
+	application := httptest.NewServer(http.HandlerFunc(application))
+	t.Cleanup(application.Close)
+	r.block, err = nginx.Config(nginx.ConfigOptions{
+		Dir: r.dir, Listen: r.listen, Certificate: r.in("server.crt"), Key: r.in("server.key"), Authz: socket,
+		Backend: application.Listener.Addr().String(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.configure("")
+	r.process = realparts.Start(t, "nginx", "-c", r.in("nginx.conf"))
+	realparts.WaitFor(t, "nginx to listen", func() bool {
+		conn, err := net.Dial("tcp", r.listen)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	r.keep(keeper)
+	return r
+}
+
+func (r *rig) in(name string) string { return filepath.Join(r.dir, name) }
+
+// keep runs a keeper until the test ends.
+func (r *rig) keep(keeper *beside.Keeper) {
+	r.runs(keeper.Run)
+	r.t.Cleanup(func() {
+		if r.t.Failed() {
+			r.t.Logf("the keeper says:\n%s", r.log.text.String())
+		}
+	})
+}
+
+func (r *rig) runs(run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	r.t.Cleanup(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			r.t.Error(err)
+		}
+	})
+}
+
+// configure writes nginx.conf, with more in its http block.
+func (r *rig) configure(more string) {
+	r.t.Helper()
+	text := fmt.Sprintf(`daemon off;
+user root;
+pid %[1]s/nginx.pid;
+error_log stderr notice;
+events {}
+http {
+    access_log off;
+    client_body_temp_path %[1]s/body;
+    proxy_temp_path %[1]s/proxy;
+    fastcgi_temp_path %[1]s/fastcgi;
+    uwsgi_temp_path %[1]s/uwsgi;
+    scgi_temp_path %[1]s/scgi;
+    proxy_buffering off;
+%[2]s
+%[3]s
+}
+`, r.dir, r.block, more)
+	if err := os.WriteFile(r.in("nginx.conf"), []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// application answers with the header fields that tell who speaks, and on /stream for ever.
+func application(w http.ResponseWriter, r *http.Request) {
+	for name, values := range r.Header {
+		if strings.HasPrefix(name, "Simroot-") {
+			fmt.Fprintf(w, "%s=%s\n", name, strings.Join(values, ","))
+		}
+	}
+	for r.URL.Path == "/stream" {
+		if _, err := io.WriteString(w, "tick\n"); err != nil {
+			return
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// device is an HTTP client with the certificate of a SIM.
+func (r *rig) device(certificate tls.Certificate) *http.Client {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(r.CA.RootPEM)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{certificate}}}
+	r.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: realparts.Patience}
+}
+
+// get returns the status, 0 without an answer, and the text.
+func (r *rig) get(c *http.Client) (status int, text string) {
+	q, err := http.NewRequest("GET", "https://"+r.listen+"/", nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	q.Header.Set("Simroot-ICCID", "forged")
+	q.Header.Set("X-SSL-Client-Serial", "forged")
+	answer, err := c.Do(q)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(body)
+}
+
+// becomes waits until a fresh connection of a SIM is answered so.
+func (r *rig) becomes(sim platformtest.SIM, want int) {
+	r.t.Helper()
+	realparts.WaitFor(r.t, fmt.Sprintf("%s to get %d", sim.ICCID, want), func() bool {
+		status, _ := r.get(r.device(sim.Certificate))
+		return status == want
+	})
+}
+
+func (r *rig) reloads() int { return strings.Count(r.process.Output(), "reconfiguring") }
+
+func TestTheApplicationLearnsWhichSIMSpeaksAndNothingForged(t *testing.T) {
+	r := newRig(t)
+	sim := r.Provision(t, platformtest.ICCID(1))
+	r.becomes(sim, http.StatusOK)
+	_, got := r.get(r.device(sim.Certificate))
+	for _, want := range []string{"Simroot-Iccid=" + sim.ICCID + "\n", "Simroot-Fleet=meters\n", "Simroot-Credential=" + sim.Credential + "\n", "CN=" + sim.ICCID} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the application is not told %q:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "forged") {
+		t.Errorf("the application is told:\n%s", got)
+	}
+}
+
+func TestARevokedSIMIsRefusedOnTheConnectionItHasAndOthersGoOn(t *testing.T) {
+	r := newRig(t)
+	sim, other := r.Provision(t, platformtest.ICCID(1)), r.Provision(t, platformtest.ICCID(2))
+	r.becomes(sim, http.StatusOK)
+	r.becomes(other, http.StatusOK)
+	open := r.device(sim.Certificate)
+	if status, text := r.get(open); status != http.StatusOK {
+		t.Fatal(status, text)
+	}
+	answer, err := r.device(other.Certificate).Get("https://" + r.listen + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	before := r.reloads()
+	r.SetCredential(sim.Credential, api.Revoked)
+	begin := time.Now()
+	realparts.WaitFor(t, "the revoked SIM to be refused", func() bool { status, _ := r.get(open); return status != http.StatusOK })
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("it was refused after %s, want at most one second", took)
+	}
+	realparts.WaitFor(t, "nginx to read the CRL", func() bool { return r.reloads() > before })
+	realparts.WaitFor(t, "the handshake to be refused too", func() bool {
+		status, text := r.get(r.device(sim.Certificate))
+		return status == http.StatusBadRequest && strings.Contains(text, "certificate error")
+	})
+	if _, err := io.ReadFull(answer.Body, make([]byte, 4096)); err != nil {
+		t.Errorf("the other's request was cut by the reload: %v", err)
+	}
+	r.becomes(other, http.StatusOK)
+}
+
+func TestSuspendedSupersededAndUnknownCertificatesAreRefused(t *testing.T) {
+	r := newRig(t)
+	sim := r.Provision(t, platformtest.ICCID(1))
+	r.becomes(sim, http.StatusOK)
+	r.SetSIM(sim.ICCID, api.Suspended)
+	r.becomes(sim, http.StatusForbidden)
+	r.SetSIM(sim.ICCID, api.Provisioned)
+	r.becomes(sim, http.StatusOK)
+	r.SetCredential(sim.Credential, api.Superseded)
+	r.becomes(sim, http.StatusForbidden)
+	if status, _ := r.get(r.device(r.CA.Device(t, platformtest.ICCID(7)))); status != http.StatusForbidden {
+		t.Errorf("a certificate that the feed has not named gets %d", status)
+	}
+	if status, _ := r.get(r.device(platformtest.NewCA(t).Device(t, sim.ICCID))); status == http.StatusOK {
+		t.Error("a certificate of another CA is let in")
+	}
+}
+
+func TestWithoutAnAnswerNobodyComesIn(t *testing.T) {
+	r := newRig(t)
+	sim := r.Provision(t, platformtest.ICCID(1))
+	r.becomes(sim, http.StatusOK)
+	if err := os.Remove(r.in("authz.sock")); err != nil {
+		t.Fatal(err)
+	}
+	r.block = strings.Replace(r.block, "    keepalive 16;\n", "", 1) // no connection from before
+	r.configure("")
+	realparts.Run(t, "nginx", "-c", r.in("nginx.conf"), "-s", "reload")
+	r.becomes(sim, http.StatusInternalServerError)
+}
+
+func TestABrokenConfigurationIsToldAndCostsNoCRL(t *testing.T) {
+	r := newRig(t)
+	sim := r.Provision(t, platformtest.ICCID(1))
+	r.becomes(sim, http.StatusOK)
+	old, err := os.ReadFile(r.in("crl.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.configure("wrong")
+	r.SetCredential(sim.Credential, api.Revoked)
+	realparts.WaitFor(t, "the keeper to say what is wrong", func() bool { return r.log.has("unknown directive") || r.log.has("unexpected") })
+	if now, err := os.ReadFile(r.in("crl.pem")); err != nil || bytes.Equal(now, old) {
+		t.Errorf("the new CRL is not on disk: %v", err)
+	}
+	if status, _ := r.get(r.device(sim.Certificate)); status == http.StatusOK {
+		t.Error("the revoked SIM is let in meanwhile")
+	}
+	r.configure("")
+	realparts.WaitFor(t, "the keeper to be in step again", func() bool { return r.log.has("in step again") })
+}
+
+func TestConfigRefusesWhatNginxWouldMisread(t *testing.T) {
+	good := nginx.ConfigOptions{Dir: "/d", Listen: "127.0.0.1:1", Certificate: "/c", Key: "/k", Authz: "unix:/s", Backend: "127.0.0.1:2"}
+	if _, err := nginx.Config(good); err != nil {
+		t.Error(err)
+	}
+	for name, spoil := range map[string]func(*nginx.ConfigOptions){
+		"relative path": func(o *nginx.ConfigOptions) { o.Dir = "d" },
+		"next line":     func(o *nginx.ConfigOptions) { o.Certificate = "/c\n" },
+		"directive":     func(o *nginx.ConfigOptions) { o.Key = "/k;" },
+		"no port":       func(o *nginx.ConfigOptions) { o.Listen = "localhost" },
+		"block":         func(o *nginx.ConfigOptions) { o.Backend = "a:1}" },
+		"variable":      func(o *nginx.ConfigOptions) { o.Authz = "$host:1" },
+	} {
+		o := good
+		spoil(&o)
+		if _, err := nginx.Config(o); err == nil {
+			t.Errorf("%s: was taken", name)
+		}
+	}
+}
