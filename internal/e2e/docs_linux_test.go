@@ -30,6 +30,18 @@ func TestThePageOnTheTerminatorRunsAsWritten(t *testing.T) {
 	runsAsWritten(t, "servers/coap.md", "ready dtls-psk:127.0.0.1:15684=127.0.0.1:15683", "</>;title=", "no answer any more")
 }
 
+func TestThePageOnMosquittoRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "servers/mosquitto.md", "23.4 kWh", "connections were ended", "\n0\n", "the tag is refused", "the meter goes on")
+}
+
+func TestThePageOnNginxRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "servers/nginx.md", "you are 89882119900000000017 of meters", "<title>40")
+}
+
+func TestThePageOnHAProxyRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "servers/haproxy.md", "you are 89882119900000000017\n", "you are 89882119900000000025\n")
+}
+
 func TestThePageOnNATSRunsAsWritten(t *testing.T) {
 	realparts.Binary(t, "nats-server") // beside simroot
 	runsAsWritten(t, "servers/nats.md", `Permissions Violation for Publish to "devices.other"`, "23 kWh", `a session was ended`, `reason="credential is revoked"`)

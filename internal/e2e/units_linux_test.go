@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,12 @@ import (
 // soundUnit holds a unit of contrib/systemd, under the name that it is installed with, to what
 // systemd says of it.
 func soundUnit(t *testing.T, name, installed string) {
+	t.Helper()
+	soundUnitUpTo(t, 20, name, installed)
+}
+
+// soundUnitUpTo is soundUnit for a unit that may be exposed by so much, of 100.
+func soundUnitUpTo(t *testing.T, exposure int, name, installed string) {
 	t.Helper()
 	text, err := os.ReadFile("../../contrib/systemd/" + name)
 	if err != nil {
@@ -25,12 +32,16 @@ func soundUnit(t *testing.T, name, installed string) {
 	if err := os.WriteFile(unit, here, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if dropIns := "../../contrib/systemd/" + installed + ".d"; exists(dropIns) {
+		if err := os.CopyFS(unit+".d", os.DirFS(dropIns)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// What is wrong is printed; the exit code is 0 for most of it.
 	if out := realparts.Run(t, "systemd-analyze", "verify", "--man=no", unit); out != "" {
 		t.Errorf("verify says:\n%s", out)
 	}
-	// Exposure, of 100.
-	realparts.Run(t, "systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
+	realparts.Run(t, "systemd-analyze", "security", "--offline=true", fmt.Sprintf("--threshold=%d", exposure), unit)
 }
 
 func TestTheAgentsUnitIsSoundAndLocked(t *testing.T) {
@@ -39,4 +50,23 @@ func TestTheAgentsUnitIsSoundAndLocked(t *testing.T) {
 
 func TestTheApplicationServersUnitIsSoundAndLocked(t *testing.T) {
 	soundUnit(t, "simroot-appserver@.service", "simroot-appserver@coap.service")
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Beside a server the unit is that server's user, and starts first.
+func TestTheApplicationServersUnitIsSoundAndLockedBesideEachServer(t *testing.T) {
+	// Having nginx reload takes root.
+	for server, exposure := range map[string]int{"mosquitto": 20, "nginx": 25, "haproxy": 20} {
+		t.Run(server, func(t *testing.T) {
+			name := "simroot-appserver@" + server + ".service"
+			if !exists("../../contrib/systemd/" + name + ".d/beside.conf") {
+				t.Fatal("there is no drop-in")
+			}
+			soundUnitUpTo(t, exposure, "simroot-appserver@.service", name)
+		})
+	}
 }
