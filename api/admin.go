@@ -40,9 +40,34 @@ type TransportKey struct {
 	Key []byte `json:"key"` // X25519, 32 bytes; see [Seal]
 }
 
-// ImportResult tells what became of a batch: all of it is imported, or nothing.
+// ImportResult tells what became of a batch.
 type ImportResult struct {
 	Imported int `json:"imported"`
+	// Rejected is the number of lines that were left out, as [ImportOptions.KeepGood] allows.
+	Rejected int `json:"rejected,omitempty"`
+	// Errors says what is wrong with them, of the first [MaxImportErrors].
+	Errors []LineError `json:"errors,omitempty"`
+	// DryRun tells that nothing was changed: Imported is how many would have been.
+	DryRun bool `json:"dry_run,omitempty"`
+	// Repeated tells that this very batch was imported before, and nothing was done again.
+	Repeated bool `json:"repeated,omitempty"`
+}
+
+// MaxImportErrors is how many lines an import explains.
+const MaxImportErrors = 1000
+
+// LineError says what is wrong with a line of a batch.
+type LineError struct {
+	Line    int    `json:"line"` // counted from 1
+	Problem string `json:"problem"`
+}
+
+// ImportOptions say how a batch is imported. The zero value: all of it, or nothing.
+type ImportOptions struct {
+	KeepGood bool // leave out the lines that are wrong
+	DryRun   bool // tell what would become of it, and change nothing
+	// ID, if not empty, makes a repetition harmless: a batch under this name is imported once.
+	ID string
 }
 
 // Change asks for a change of state of a SIM (POST …/sims/{iccid}/suspend, /resume,

@@ -67,7 +67,16 @@ func (s PlainSIM) Seal(transportKey []byte) (BatchSIM, error) {
 
 // Open decrypts the keys with the private transport key.
 func (s BatchSIM) Open(private []byte) (PlainSIM, error) {
-	keys, err := OpenSealed(private, BatchInfo(s.ICCID, s.KeyVersion), s.Sealed)
+	o, err := NewOpener(private)
+	if err != nil {
+		return PlainSIM{}, err
+	}
+	return s.OpenWith(o)
+}
+
+// OpenWith is Open with a transport key that is used often.
+func (s BatchSIM) OpenWith(o *Opener) (PlainSIM, error) {
+	keys, err := o.Open(BatchInfo(s.ICCID, s.KeyVersion), s.Sealed)
 	if err != nil {
 		return PlainSIM{}, err
 	}
@@ -107,6 +116,8 @@ func (s BatchSIM) Check() error {
 type BatchError struct {
 	Line int // counted from 1
 	Err  error
+	// Final tells that it is not one line that is wrong, but the file.
+	Final bool
 }
 
 func (e *BatchError) Error() string { return fmt.Sprintf("batch file, line %d: %v", e.Line, e.Err) }
@@ -120,8 +131,20 @@ type BatchReader struct {
 	lines  *bufio.Reader
 	line   int
 	header BatchHeader
-	seen   map[[10]byte]struct{}
+	count  int                   // SIMs so far, bad ones included
+	seen   map[[10]byte]struct{} // nil: see NewBatchStream
 	err    error
+}
+
+// NewBatchStream is [NewBatchReader] for batches of any size: it holds one line. It does not notice
+// a SIM that stands twice, and what is wrong with one line (a [*BatchError] that is not Final)
+// does not end it.
+func NewBatchStream(r io.Reader) (*BatchReader, error) {
+	b, err := NewBatchReader(r)
+	if err == nil {
+		b.seen = nil
+	}
+	return b, err
 }
 
 // NewBatchReader reads the header of a batch file. Errors are a [*BatchError], or what
@@ -159,14 +182,17 @@ func (b *BatchReader) Next() (BatchSIM, error) {
 		return BatchSIM{}, b.err
 	}
 	sim, err := b.read()
-	b.err = err
+	var wrong *BatchError
+	if b.seen != nil || !errors.As(err, &wrong) || wrong.Final {
+		b.err = err
+	}
 	return sim, err
 }
 
 func (b *BatchReader) read() (BatchSIM, error) {
 	text, err := b.next()
 	if err == io.EOF {
-		return BatchSIM{}, b.wrong("the file is cut short after %d SIMs: its last line is missing; fetch it again", len(b.seen))
+		return BatchSIM{}, b.wrong("the file is cut short after %d SIMs: its last line is missing; fetch it again", b.count)
 	}
 	if err != nil {
 		return BatchSIM{}, err
@@ -175,31 +201,35 @@ func (b *BatchReader) read() (BatchSIM, error) {
 		BatchSIM
 		End *int `json:"end"`
 	}
-	if err := strictly(text, &line); err != nil {
-		return BatchSIM{}, b.wrong("%v", err)
-	}
-	if line.End != nil {
+	err = strictly(text, &line)
+	if err == nil && line.End != nil {
 		return BatchSIM{}, b.end(*line.End)
+	}
+	if b.count == MaxBatchSIMs {
+		return BatchSIM{}, b.wrong("more than %d SIMs: split the file", MaxBatchSIMs)
+	}
+	b.count++
+	if err != nil {
+		return BatchSIM{}, b.bad("%v", err)
 	}
 	sim := line.BatchSIM
 	if err := sim.Check(); err != nil {
-		return BatchSIM{}, b.wrong("%w", err)
+		return BatchSIM{}, b.bad("%w", err)
 	}
-	number := card.ICCID(sim.ICCID).File()
-	if _, doubled := b.seen[number]; doubled {
-		return BatchSIM{}, b.wrong("SIM %s stands twice in this file", sim.ICCID)
+	if b.seen != nil {
+		number := card.ICCID(sim.ICCID).File()
+		if _, doubled := b.seen[number]; doubled {
+			return BatchSIM{}, b.bad("SIM %s stands twice in this file", sim.ICCID)
+		}
+		b.seen[number] = struct{}{}
 	}
-	if len(b.seen) == MaxBatchSIMs {
-		return BatchSIM{}, b.wrong("more than %d SIMs: split the file", MaxBatchSIMs)
-	}
-	b.seen[number] = struct{}{}
 	return sim, nil
 }
 
 // end checks the trailer, and that nothing follows it.
 func (b *BatchReader) end(count int) error {
-	if count != len(b.seen) {
-		return b.wrong("the file says that it holds %d SIMs, but it holds %d: fetch it again", count, len(b.seen))
+	if count != b.count {
+		return b.wrong("the file says that it holds %d SIMs, but it holds %d: fetch it again", count, b.count)
 	}
 	switch _, err := b.next(); err {
 	case io.EOF:
@@ -228,7 +258,12 @@ func (b *BatchReader) next() ([]byte, error) {
 	return bytes.TrimRight(text, "\r\n"), nil
 }
 
+// wrong ends the reading; bad is what is wrong with one line.
 func (b *BatchReader) wrong(format string, args ...any) error {
+	return &BatchError{Line: b.line, Err: fmt.Errorf(format, args...), Final: true}
+}
+
+func (b *BatchReader) bad(format string, args ...any) error {
 	return &BatchError{Line: b.line, Err: fmt.Errorf(format, args...)}
 }
 

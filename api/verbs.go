@@ -72,7 +72,21 @@ func (c *Client) Fleets(ctx context.Context) iter.Seq2[Fleet, error] {
 // Import sends a batch file, which is read once and never held in memory. All of it is
 // imported into the fleet, or nothing.
 func (c *Client) Import(ctx context.Context, fleet string, batch io.Reader) (result ImportResult, err error) {
+	return c.ImportWith(ctx, fleet, batch, ImportOptions{})
+}
+
+// ImportWith is [Client.Import] with options.
+func (c *Client) ImportWith(ctx context.Context, fleet string, batch io.Reader, o ImportOptions) (result ImportResult, err error) {
 	query := url.Values{"fleet": {fleet}}
+	if o.KeepGood {
+		query.Set("keep_good", "true")
+	}
+	if o.DryRun {
+		query.Set("dry_run", "true")
+	}
+	if o.ID != "" {
+		query.Set("id", o.ID)
+	}
 	answer, err := c.send(ctx, http.MethodPost, PathBatches, query, "application/x-ndjson", batch)
 	if err != nil {
 		return result, err

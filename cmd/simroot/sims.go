@@ -26,9 +26,13 @@ func newSIMs() *cobra.Command {
 }
 
 func newSIMsImport() *cobra.Command {
-	c := &cobra.Command{Use: "import FILE --fleet NAME", Short: "Import a batch of SIMs: all of it, or nothing", Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: "import FILE --fleet NAME", Short: "Import a batch of SIMs: all of it, or nothing", Args: cobra.ExactArgs(1),
+		Example: "  simroot platform sims import meters.batch --fleet meters --dry-run\n  simroot platform sims import meters.batch --fleet meters"}
 	n, asJSON := addAdministration(c), addJSON(c)
 	fleet := c.Flags().String("fleet", "", "the fleet that the SIMs belong to")
+	var o api.ImportOptions
+	c.Flags().BoolVar(&o.KeepGood, "keep-good", false, "leave out lines that are wrong, and import the others")
+	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "tell what would become of each line, and change nothing")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if *fleet == "" {
 			return wrongUsage("which fleet? Give --fleet NAME")
@@ -38,16 +42,18 @@ func newSIMsImport() *cobra.Command {
 			return err
 		}
 		defer batch.Close()
+		if o.ID, err = batchName(batch); err != nil {
+			return err
+		}
 		return n.with(func(client *api.Client) error {
-			result, err := client.Import(c.Context(), *fleet, batch)
+			result, err := client.ImportWith(c.Context(), *fleet, progressOf(batch, c.ErrOrStderr()), o)
 			if err != nil {
 				return err
 			}
 			if *asJSON {
 				return printJSON(c.OutOrStdout(), result)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "Imported %d SIMs into fleet %s\n", result.Imported, *fleet)
-			return err
+			return printImport(c.OutOrStdout(), *fleet, result)
 		})
 	}
 	return c

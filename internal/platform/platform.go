@@ -99,6 +99,7 @@ type Platform struct {
 	options     Options
 	store       store.Store
 	secrets     *secrets
+	sims        *registry.Registry
 	life        *credential.Life
 	campaigns   *campaign.Campaigns
 	answers     *idempotency.Answers
@@ -183,6 +184,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 	if err != nil {
 		return err
 	}
+	p.sims = sims
 	changes, err := feed.New(ctx, p.store)
 	if err != nil {
 		return err
@@ -256,6 +258,7 @@ func (p *Platform) Serve(ctx context.Context, l net.Listener) error {
 	}
 	jobs.Go(func() { p.work(ctx) })
 	jobs.Go(func() { p.secrets.work(ctx, p.store) })
+	jobs.Go(func() { p.sims.Work(ctx, p.options.Log, p.options.Store == "") })
 	return p.server.Serve(ctx, l, &tls.Config{
 		GetCertificate: p.certificate.get,
 		// A certificate is asked of everyone and demanded of nobody: who looks at it checks it.

@@ -17,6 +17,9 @@ import (
 // batchInput leaves the body where it is, to be read while it comes.
 type batchInput struct {
 	Fleet string `query:"fleet" required:"true" minLength:"1" maxLength:"64" doc:"The fleet that receives the SIMs."`
+	Keep  bool   `query:"keep_good" doc:"Leave out lines that are wrong, and import the others."`
+	Dry   bool   `query:"dry_run" doc:"Tell what would become of the batch, and change nothing."`
+	ID    string `query:"id" maxLength:"64" doc:"A name for the batch, which makes a repetition harmless: under one name a batch is imported once."`
 	batch *batchReader
 }
 
@@ -32,14 +35,14 @@ func (s *Server) addBatches() {
 		OperationID: "import-batch", Method: http.MethodPost, Path: api.PathBatches, Tags: []string{tagFleets},
 		Summary: "Import a batch of SIMs",
 		Description: "Takes a batch file: newline-delimited JSON with a header, one SIM a line and a trailer, the SIMs' keys sealed to the platform's transport key. " +
-			"All of it is imported, or nothing.",
+			"All of it is imported, or nothing, unless keep_good is asked for. Large batches are on the feed a little later.",
 		RequestBody: &huma.RequestBody{Required: true, Description: "The batch file, of at most 1 GiB",
 			Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}},
 	}, writers, func(ctx context.Context, in *batchInput) (*with[api.ImportResult], error) {
 		if _, err := listedFleet(ctx, in.Fleet); err != nil {
 			return nil, err
 		}
-		result, err := s.services.Registry.Import(ctx, actor(ctx), in.Fleet, in.batch)
+		result, err := s.services.Registry.ImportWith(ctx, actor(ctx), in.Fleet, in.batch, api.ImportOptions{KeepGood: in.Keep, DryRun: in.Dry, ID: in.ID})
 		return answer(result, in.batch.explain(err))
 	})
 }

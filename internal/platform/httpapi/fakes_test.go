@@ -112,7 +112,7 @@ func (f fakeRegistry) Fleets(context.Context, string, int) (api.Page[api.Fleet],
 	return api.Page[api.Fleet]{}, f.err
 }
 
-func (f fakeRegistry) Import(_ context.Context, actor, _ string, batch io.Reader) (api.ImportResult, error) {
+func (f fakeRegistry) ImportWith(_ context.Context, actor, _ string, batch io.Reader, _ api.ImportOptions) (api.ImportResult, error) {
 	n, err := io.Copy(io.Discard, batch)
 	f.mu.Lock()
 	f.imported = n

@@ -54,7 +54,7 @@ type Registry interface {
 	UpdateFleet(ctx context.Context, actor, name string, f api.Fleet) (api.Fleet, error)
 	Fleet(ctx context.Context, name string) (api.Fleet, error)
 	Fleets(ctx context.Context, after string, limit int) (api.Page[api.Fleet], error)
-	Import(ctx context.Context, actor, fleet string, batch io.Reader) (api.ImportResult, error)
+	ImportWith(ctx context.Context, actor, fleet string, batch io.Reader, o api.ImportOptions) (api.ImportResult, error)
 	SIM(ctx context.Context, iccid string) (api.SIM, error)
 	SIMs(ctx context.Context, f registry.Filter, after string, limit int) (api.Page[api.SIM], error)
 	SetAttributes(ctx context.Context, actor, iccid string, c api.AttributeChange) (api.SIM, error)

@@ -3,14 +3,16 @@ package registry
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
+	"time"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/audit"
-	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
 )
@@ -20,113 +22,100 @@ func keysRecord(iccid string) string {
 	return store.Envelope{Kind: store.SIMEnvelope, Key: iccid}.Record()
 }
 
-// firstSIMLine is the line of the first SIM in a batch file.
-const firstSIMLine = 2
+var batchID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// Import takes a batch file into a fleet: all its SIMs, or none. The file is read, and its
-// keys moved into envelopes, before the transaction begins.
+// Import takes a batch file into a fleet: all its SIMs, or none.
 func (r *Registry) Import(ctx context.Context, actor, fleetName string, batch io.Reader) (api.ImportResult, error) {
+	return r.ImportWith(ctx, actor, fleetName, batch, api.ImportOptions{})
+}
+
+// ImportWith is Import with options. It holds a few hundred SIMs at a time, however many there are.
+// They are written as they come, a chunk in a transaction, and are there for nobody else before the
+// last one is: then all of them are, in one step. They come onto the feed in the
+// background ([Registry.Work]), unless they are few. An import that fails or is cut off leaves nothing.
+func (r *Registry) ImportWith(ctx context.Context, actor, fleetName string, batch io.Reader, o api.ImportOptions) (api.ImportResult, error) {
 	if _, err := r.Fleet(ctx, fleetName); err != nil {
 		return api.ImportResult{}, err
 	}
-	rows, err := r.read(ctx, fleetName, batch)
-	if err != nil {
-		return api.ImportResult{}, err
+	if o.ID == "" {
+		o.ID = rand.Text()
+	} else if !batchID.MatchString(o.ID) {
+		return api.ImportResult{}, refuse.BadRequest("batch ID %.70q: want 1 to 64 letters, digits, '.', '_' or '-'", o.ID)
 	}
-	now := r.now()
-	err = r.store.Update(ctx, func(tx store.Tx) error {
-		for i := range rows {
-			s := &rows[i]
-			s.Created, s.Updated = now, now
-			err := tx.InsertSIM(s.SIM)
-			if errors.Is(err, store.ErrExists) {
-				return refuse.With(api.CodeAlreadyExists, http.StatusConflict,
-					"batch file, line %d: SIM %s was imported before; nothing of this file was imported", firstSIMLine+i, s.ICCID)
-			}
-			if err != nil {
-				return err
-			}
-			if err := feed.SIM(tx, now, s.SIM.SIM); err != nil {
-				return err
-			}
-			if len(s.enrolment) > 0 {
-				if err := tx.SetEnrolmentSecret(store.EnrolmentSecret{ICCID: s.ICCID, Hash: [32]byte(s.enrolment), Created: now}); err != nil {
-					return err
-				}
-			}
-		}
-		return audit.Append(tx, api.AuditEntry{
-			Time: now, Actor: actor, Action: "batch.imported", Subject: fleetName,
-			After: string(api.Imported), Note: fmt.Sprintf("%d SIMs", len(rows)),
-		})
-	})
-	if err != nil {
-		return api.ImportResult{}, err
+	if before, err := r.importedBefore(ctx, fleetName, o.ID); err != nil || before.Repeated {
+		return before, err
 	}
-	return api.ImportResult{Imported: len(rows)}, nil
-}
-
-// entry is a SIM of a batch, as it is stored.
-type entry struct {
-	store.SIM
-	enrolment []byte // hash of its one-time secret, if it has one
-}
-
-// read checks a batch file to its end and returns the rows of its SIMs.
-func (r *Registry) read(ctx context.Context, fleetName string, batch io.Reader) ([]entry, error) {
-	file, err := api.NewBatchReader(batch)
+	file, err := api.NewBatchStream(batch)
 	if err != nil {
-		return nil, refused(err)
+		return api.ImportResult{}, refused(err)
 	}
 	if key := file.Header().TransportKey; !bytes.Equal(key, r.public) {
-		return nil, refuse.BadRequest("batch file, line 1: it is sealed to transport key %x, but that of this platform is %x: have it made with this platform's key", key, r.public)
+		return api.ImportResult{}, refuse.BadRequest("batch file, line 1: it is sealed to transport key %x, but that of this platform is %x: have it made with this platform's key", key, r.public)
 	}
-	var rows []entry
-	for {
-		sealed, err := file.Next()
-		if err == io.EOF {
-			return rows, nil
-		}
-		if err != nil {
-			return nil, refused(err)
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
-		}
-		plain, err := sealed.Open(r.private)
-		if err != nil {
-			return nil, refused(&api.BatchError{Line: file.Line(), Err: err})
-		}
-		row, err := r.row(ctx, fleetName, plain)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, entry{row, plain.Enrolment})
+	l := &load{
+		registry: r, actor: actor, id: o.ID, fleet: fleetName, keepGood: o.KeepGood, now: r.now(),
+		progress: progress{batch: store.Batch{ID: o.ID, Fleet: fleetName, State: store.BatchLoading}},
 	}
+	if o.DryRun {
+		l.seen = make(map[uint64]struct{})
+	}
+	err = l.run(ctx, file)
+	if err == nil && !o.DryRun {
+		err = l.finish(ctx)
+	}
+	if err != nil {
+		// Whoever asked may be gone, and what is there has to go all the same.
+		return api.ImportResult{}, errors.Join(refused(err), l.discard(context.WithoutCancel(ctx)))
+	}
+	if l.batch.State == store.BatchAnnouncing {
+		select {
+		case r.announce <- struct{}{}:
+		default: // it is asked for already
+		}
+	}
+	return api.ImportResult{Imported: l.batch.Imported, Rejected: l.batch.Rejected, Errors: l.errors, DryRun: o.DryRun}, nil
 }
 
-// row puts the keys of a SIM into an envelope, and clears them.
-func (r *Registry) row(ctx context.Context, fleetName string, plain api.PlainSIM) (row store.SIM, err error) {
-	keys := bytes.Join([][]byte{plain.ENC, plain.MAC, plain.DEK}, nil)
-	defer func() {
-		for _, key := range [][]byte{keys, plain.ENC, plain.MAC, plain.DEK} {
-			clear(key)
-		}
-	}()
-	row = store.SIM{
-		SIM:        api.SIM{ICCID: plain.ICCID, Fleet: fleetName, State: api.Imported, Attributes: plain.Attributes},
-		KeyVersion: plain.KeyVersion,
-		Domain:     plain.Domain,
+// importedBefore is the result of a batch that is there already.
+func (r *Registry) importedBefore(ctx context.Context, fleetName, id string) (result api.ImportResult, err error) {
+	var b store.Batch
+	err = r.store.View(ctx, func(tx store.Tx) (err error) {
+		b, err = tx.Batch(id)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return result, nil
+	case err != nil:
+		return result, err
+	case b.State == store.BatchLoading:
+		return result, refuse.Conflict("batch %s is being imported: wait until that has ended; what an import left that was cut off is removed within %s", id, staleBatch)
+	case b.Fleet != fleetName:
+		return result, refuse.Conflict("batch %s was imported into fleet %s", id, b.Fleet)
 	}
-	row.Keys, err = r.envelope.Seal(ctx, keysRecord(plain.ICCID), keys)
-	return row, err
+	return api.ImportResult{Imported: b.Imported, Rejected: b.Rejected, Repeated: true}, nil
+}
+
+// imported writes down that a batch is there.
+func imported(tx store.Tx, now time.Time, actor string, b store.Batch) error {
+	note := fmt.Sprintf("%d SIMs, batch %s", b.Imported, b.ID)
+	if b.Rejected > 0 {
+		note = fmt.Sprintf("%d SIMs, %d lines left out, batch %s", b.Imported, b.Rejected, b.ID)
+	}
+	return audit.Append(tx, api.AuditEntry{
+		Time: now, Actor: actor, Action: "batch.imported", Subject: b.Fleet, After: string(api.Imported), Note: note,
+	})
 }
 
 // refused turns what is wrong with a batch file into a refusal. Other errors, of the
 // connection that the file comes through for example, stay what they are.
 func refused(err error) error {
+	var known *knownError
 	var wrong *api.BatchError
-	if errors.As(err, &wrong) {
+	switch {
+	case errors.As(err, &known):
+		return refuse.With(api.CodeAlreadyExists, http.StatusConflict, "%v; nothing of this file was imported", err)
+	case errors.As(err, &wrong):
 		return refuse.BadRequest("%v; nothing of this file was imported", wrong)
 	}
 	return err

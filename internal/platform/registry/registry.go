@@ -41,10 +41,12 @@ type Filter struct {
 
 // Registry is safe for concurrent use.
 type Registry struct {
-	store           store.Store
-	envelope        *envelope.Envelope
-	private, public []byte // the transport key
-	now             func() time.Time
+	store    store.Store
+	envelope *envelope.Envelope
+	opener   *api.Opener // of what is sealed to the transport key
+	public   []byte
+	announce chan struct{} // has a batch put on the feed
+	now      func() time.Time
 }
 
 // New returns a registry. TransportKey is the private key that batch files are sealed to;
@@ -54,7 +56,11 @@ func New(s store.Store, e *envelope.Envelope, transportKey []byte, now func() ti
 	if err != nil {
 		return nil, fmt.Errorf("registry: transport key: %w", err)
 	}
-	return &Registry{store: s, envelope: e, private: transportKey, public: public, now: clock.Of(now)}, nil
+	opener, err := api.NewOpener(transportKey)
+	if err != nil {
+		return nil, fmt.Errorf("registry: transport key: %w", err)
+	}
+	return &Registry{store: s, envelope: e, opener: opener, public: public, announce: make(chan struct{}, 1), now: clock.Of(now)}, nil
 }
 
 // TransportKey is the public key that batch files have to be sealed to.

@@ -66,6 +66,7 @@ type Tx interface {
 	Revocations
 	Envelopes
 	Campaigns
+	Batches
 	Nodes
 	ServerCertificates
 
@@ -94,6 +95,8 @@ type SIM struct {
 	Anchors string
 	// Session is the relay session in which the SIM proved itself last.
 	Session string
+	// Batch is the ID of the batch that it came with.
+	Batch string
 }
 
 // SIMFilter restricts a list; empty fields restrict nothing.
@@ -241,4 +244,42 @@ type Envelopes interface {
 	ReplaceEnvelope(old Envelope, sealed []byte) error
 	// CountEnvelopes counts them. It reads all rows.
 	CountEnvelopes() (map[[8]byte]int, error)
+}
+
+// BatchState is how far the import of a batch is.
+type BatchState string
+
+// The states of a batch.
+const (
+	BatchLoading    BatchState = "loading"    // its SIMs come in, and are there for nobody else yet
+	BatchAnnouncing BatchState = "announcing" // its SIMs are there, and are being put on the feed
+	BatchComplete   BatchState = "complete"
+)
+
+// Batch is the row of a batch of SIMs.
+type Batch struct {
+	ID                 string
+	Fleet              string
+	State              BatchState
+	Imported, Rejected int
+	Announced          string // the ICCID of the last SIM that is on the feed
+	Updated            time.Time
+}
+
+// Batches are the batches that were imported, or are about to be. [SIMs] leaves out the SIMs of
+// a batch that is loading, so that all of them appear at once.
+type Batches interface {
+	InsertBatch(Batch) error // ErrExists
+	Batch(id string) (Batch, error)
+	// UpdateBatch changes all but ID and Fleet.
+	UpdateBatch(Batch) error
+	// UnfinishedBatches lists those that are not complete and were last updated before.
+	UnfinishedBatches(before time.Time) ([]Batch, error)
+	DeleteBatch(id string) error
+	// BatchOf tells of any SIM, of loading batches too, with which batch it came.
+	BatchOf(iccid string) (string, error)
+	// SIMsOfBatch lists SIMs, of loading batches too. It reads on from after until it has enough.
+	SIMsOfBatch(batch, after string, limit int) ([]SIM, error)
+	// DeleteSIMsOfBatch removes the SIMs of a batch that lie behind after, up to to.
+	DeleteSIMsOfBatch(batch, after, to string) error
 }

@@ -7,35 +7,35 @@ import (
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
-const simColumns = "iccid, fleet, state, key_version, domain, keys, session, created, updated, last_seen, attributes, replaces, anchors"
+const simColumns = "iccid, fleet, state, key_version, domain, keys, session, created, updated, last_seen, attributes, replaces, anchors, batch"
 
 func scanSIM(row scanner) (s store.SIM, err error) {
 	err = row.Scan(&s.ICCID, &s.Fleet, &s.State, &s.KeyVersion, &s.Domain, &s.Keys, &s.Session,
-		moment{&s.Created}, moment{&s.Updated}, moment{&s.LastSeen}, attributes{&s.Attributes}, &s.Replaces, &s.Anchors)
+		moment{&s.Created}, moment{&s.Updated}, moment{&s.LastSeen}, attributes{&s.Attributes}, &s.Replaces, &s.Anchors, &s.Batch)
 	return s, err
 }
 
 // InsertSIM implements [store.SIMs].
 func (t *Tx) InsertSIM(s store.SIM) error {
-	return t.insert("INSERT INTO sims ("+simColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	return t.insert("INSERT INTO sims ("+simColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		s.ICCID, s.Fleet, string(s.State), int64(s.KeyVersion), s.Domain, s.Keys, s.Session,
-		micros(s.Created), micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes), s.Replaces, s.Anchors)
+		micros(s.Created), micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes), s.Replaces, s.Anchors, s.Batch)
 }
 
 // SIM implements [store.SIMs].
 func (t *Tx) SIM(iccid string) (store.SIM, error) {
-	return single(t, scanSIM, "SELECT "+simColumns+" FROM sims WHERE iccid = ?", iccid)
+	return single(t, scanSIM, "SELECT "+simColumns+" FROM sims WHERE iccid = ?"+loaded, iccid)
 }
 
 // ListSIMs implements [store.SIMs].
 func (t *Tx) ListSIMs(f store.SIMFilter, after string, limit int) ([]store.SIM, error) {
 	if f.Fleet != "" {
 		return list(t, scanSIM, "SELECT "+simColumns+` FROM sims
-			WHERE fleet = ? AND iccid > ? AND (?3 = '' OR state = ?3) ORDER BY iccid LIMIT ?`,
+			WHERE fleet = ? AND iccid > ? AND (?3 = '' OR state = ?3)`+loaded+`ORDER BY iccid LIMIT ?`,
 			f.Fleet, after, string(f.State), limit)
 	}
 	return list(t, scanSIM, "SELECT "+simColumns+` FROM sims
-		WHERE iccid > ? AND (?2 = '' OR state = ?2) ORDER BY iccid LIMIT ?`,
+		WHERE iccid > ? AND (?2 = '' OR state = ?2)`+loaded+`ORDER BY iccid LIMIT ?`,
 		after, string(f.State), limit)
 }
 
