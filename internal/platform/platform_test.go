@@ -42,6 +42,12 @@ func serve(t *testing.T, dir, secret string, o Options) (client *api.Client, sto
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOpen(t, p, dir, secret)
+}
+
+// serveOpen is serve for a platform that is open.
+func serveOpen(t *testing.T, p *Platform, dir, secret string) (client *api.Client, stop func()) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
