@@ -33,13 +33,3 @@ func newList[T any](use, short, heading string, all func(*cobra.Command, *api.Cl
 	}
 	return c
 }
-
-func newAudit() *cobra.Command {
-	return newList("audit", "List every state change: who, what, why", "SEQ TIME ACTOR ACTION SUBJECT BEFORE AFTER NOTE",
-		func(c *cobra.Command, client *api.Client) iter.Seq2[api.AuditEntry, error] {
-			return client.Audit(c.Context())
-		},
-		func(e api.AuditEntry) []string {
-			return []string{number(e.Seq), day(e.Time), e.Actor, e.Action, e.Subject, orDash(e.Before), orDash(e.After), e.Note}
-		})
-}

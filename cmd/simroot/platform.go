@@ -40,11 +40,30 @@ func newTransportKey() *cobra.Command {
 }
 
 func newCRL() *cobra.Command {
-	c := &cobra.Command{Use: "crl", Short: "Write the current certificate revocation list, DER, to standard output", Args: cobra.NoArgs}
+	c := &cobra.Command{
+		Use:   "crl [--delta | --shard N]",
+		Short: "Write the current certificate revocation list, DER, to standard output",
+		Long: `Writes the complete list; with --delta what has changed on it during the last day
+(RFC 5280, 5.2.4); with --shard one of the 64 parts that certificates name.`,
+		Example: `  simroot platform crl >revoked.crl
+  simroot platform crl --shard 7 | openssl crl -inform DER -text -noout`,
+		Args: cobra.NoArgs,
+	}
+	delta := c.Flags().Bool("delta", false, "what has changed during the last day")
+	shard := c.Flags().Int("shard", -1, "one part, 0 to 63")
+	c.MarkFlagsMutuallyExclusive("delta", "shard")
 	n := addConnection(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return n.with(func(client *api.Client) error {
-			der, err := client.CRL(c.Context())
+		return n.with(func(client *api.Client) (err error) {
+			var der []byte
+			switch {
+			case *delta:
+				der, err = client.CRLDelta(c.Context())
+			case *shard >= 0:
+				der, err = client.CRLShard(c.Context(), *shard)
+			default:
+				der, err = client.CRL(c.Context())
+			}
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,8 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 	node := c.Flags().String("node", "", "HOST:PORT at which other nodes on the same PostgreSQL database reach this one; port 0 picks a free one")
 	listen := c.Flags().String("listen", "127.0.0.1:8443", "address to listen on; port 0 picks a free one")
 	names := c.Flags().StringSlice("name", nil, "further DNS names and IP addresses for the platform's own certificate")
+	public := c.Flags().String("public-url", "", "where the outside reaches --http, such as http://pki.example.org: certificates then name revocation lists and OCSP there; remembered")
+	plain := c.Flags().String("http", "", "address to serve revocation lists, OCSP and CA certificates on without TLS; they are signed")
 	keys := addKeys(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *data == "" {
@@ -42,7 +45,7 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 		if err != nil {
 			return err
 		}
-		options := platform.Options{Names: *names, Store: connection, NodeAddress: *node, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		options := platform.Options{Names: *names, Store: connection, NodeAddress: *node, PublicURL: *public, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 		if err := keys.set(&options, platform.Initialized(*data)); err != nil {
 			return err
 		}
@@ -62,7 +65,23 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 			return errors.Join(err, p.Close())
 		}
 		fmt.Fprintf(c.OutOrStdout(), "Serving on https://%s\nTrust anchor for clients: %s\n", l.Addr(), filepath.Join(*data, "ca.pem"))
-		return errors.Join(p.Serve(c.Context(), l), p.Close())
+		if *plain == "" {
+			return errors.Join(p.Serve(c.Context(), l), p.Close())
+		}
+		open, err := net.Listen("tcp", *plain)
+		if err != nil {
+			return errors.Join(err, l.Close(), p.Close())
+		}
+		fmt.Fprintf(c.OutOrStdout(), "Revocation on http://%s\n", open.Addr())
+		ctx, cancel := context.WithCancel(c.Context())
+		ended := make(chan error, 1)
+		go func() {
+			defer cancel()
+			ended <- p.ServePlain(ctx, open)
+		}()
+		err = p.Serve(ctx, l)
+		cancel()
+		return errors.Join(err, <-ended, p.Close())
 	}
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,7 @@ func newServers() *cobra.Command {
 		},
 		func(a api.AppServer) []string {
 			return []string{a.ID, a.Name, fleetNames(a.Fleets), day(a.Created), day(a.Registered), day(a.NotAfter)}
-		}), newServersWithdraw(), newServersIssue())
+		}), newServersWithdraw(), newServersIssue(), newServersCertificates(), newServersRevoke())
 	return c
 }
 
@@ -101,6 +102,37 @@ certify it for the given DNS names and IP addresses. The chain goes to DIR/serve
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "Wrote %s and %s\n", keyFile, chainFile)
 			return err
+		})
+	}
+	return c
+}
+
+const serverHeading = "SERIAL NAMES ISSUED VALID-UNTIL REVOKED REASON"
+
+func serverRow(c api.IssuedServerCertificate) []string {
+	return []string{c.Serial, strings.Join(c.Names, ","), day(c.Created), day(c.NotAfter), day(c.Revoked), orDash(string(c.Reason))}
+}
+
+func newServersCertificates() *cobra.Command {
+	return newList("certificates", "List the TLS certificates that were issued to servers", serverHeading,
+		func(c *cobra.Command, client *api.Client) iter.Seq2[api.IssuedServerCertificate, error] {
+			return client.ServerCertificates(c.Context())
+		}, serverRow)
+}
+
+func newServersRevoke() *cobra.Command {
+	c := &cobra.Command{Use: "revoke SERIAL", Short: "Revoke the TLS certificate of a server, for good", Args: cobra.ExactArgs(1)}
+	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return n.with(func(client *api.Client) error {
+			revoked, err := client.RevokeServerCertificate(c.Context(), args[0], *change)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(c.OutOrStdout(), revoked)
+			}
+			return table(c.OutOrStdout(), serverHeading, [][]string{serverRow(revoked)})
 		})
 	}
 	return c

@@ -20,6 +20,7 @@ import (
 
 	"github.com/simroot/simroot/internal/platform/ca"
 	"github.com/simroot/simroot/internal/platform/clock"
+	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
@@ -77,7 +78,10 @@ func (p *Publisher) Delta(ctx context.Context) ([]byte, error) {
 // Shard returns the list of one shard, from 0 to [store.Shards]-1.
 func (p *Publisher) Shard(ctx context.Context, shard int) ([]byte, error) {
 	if shard < 0 || shard >= store.Shards {
-		return nil, fmt.Errorf("crl: there is no shard %d", shard)
+		return nil, refuse.BadRequest("there is no shard %d", shard)
+	}
+	if !p.ca.Published() {
+		return nil, refuse.Conflict("the list of one part names where it is found, and this platform has no public URL: take the complete list, or serve it with a public URL")
 	}
 	revision := func(tx store.Tx) (store.Revision, error) {
 		changed, err := tx.LastRevisionInShard(shard)
