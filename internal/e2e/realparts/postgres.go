@@ -3,6 +3,7 @@
 package realparts
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
 	"os"
@@ -11,10 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Cluster is a PostgreSQL server on a socket in a private folder. It is started once for a
@@ -116,6 +119,45 @@ func (c *Cluster) Connection(database string) string {
 
 // Program is the path of one of PostgreSQL's programs.
 func (c *Cluster) Program(name string) string { return filepath.Join(c.bin, name) }
+
+// CPU is the processor time that the server has used so far: the processes that it has, and
+// those that have ended.
+func (c *Cluster) CPU() (total time.Duration, err error) {
+	first, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	postmaster, _, _ := strings.Cut(string(first), "\n")
+	processes, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	const tick = time.Second / 100 // USER_HZ
+	for _, process := range processes {
+		text, err := os.ReadFile(process)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// proc(5): the name may hold anything but ends with the last bracket; then state, parent, and so on.
+		_, rest, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')'):]), " ")
+		fields := strings.Fields(rest)
+		times := fields[11:13] // utime, stime
+		switch {
+		case process == "/proc/"+postmaster+"/stat":
+			times = fields[11:15] // and those of children that have ended
+		case fields[1] != postmaster:
+			continue
+		}
+		for _, t := range times {
+			n, err := strconv.ParseInt(t, 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", process, err)
+			}
+			total += time.Duration(n) * tick
+		}
+	}
+	return total, nil
+}
 
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 
