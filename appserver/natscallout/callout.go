@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -115,6 +116,10 @@ func (c *Callout) Prepare(ctx context.Context) error { return c.files.Prepare(ct
 // listEvery is how often the sessions that there are are gone through though nothing has broken.
 const listEvery = 10 * time.Minute
 
+// answersAtOnce is how many requests are answered at a time: each is work for a core, and after a start of the
+// server all devices come at once.
+var answersAtOnce = 2 * runtime.GOMAXPROCS(0)
+
 // retryAfter is the wait after a failure.
 const retryAfter = time.Second
 
@@ -131,7 +136,15 @@ func (c *Callout) Run(ctx context.Context) error {
 	}
 	c.conn = conn
 	defer conn.Close()
-	if _, err := conn.Subscribe(requestSubject, c.take); err != nil {
+	answering := make(chan struct{}, answersAtOnce)
+	_, err = conn.Subscribe(requestSubject, func(request *nats.Msg) {
+		answering <- struct{}{}
+		go func() {
+			defer func() { <-answering }()
+			c.take(request)
+		}()
+	})
+	if err != nil {
 		return err
 	}
 	if _, err := conn.Subscribe("$SYS.ACCOUNT.*.DISCONNECT", c.gone); err != nil {
