@@ -43,6 +43,7 @@ type Keeper struct {
 	names       map[string]struct{} // of all files
 	cut         bool                // EndAll was done for a replica that is too old
 	later       map[string]struct{} // SIMs to be ended once more, under files that are up to date
+	unwritten   bool                // a file could not be written
 
 	mu      sync.Mutex
 	all     bool                // every SIM may have changed
@@ -118,13 +119,15 @@ func (k *Keeper) writeFiles(ctx context.Context, cas bool) (err error) {
 	k.mu.Unlock()
 	files, failed := k.server.Files(state)
 	err = errors.Join(err, failed)
+	k.unwritten = false
 	for _, f := range files {
 		k.names[f.Name] = struct{}{}
 		changed, failed := replace(k.dir, f)
 		if failed != nil {
 			err = errors.Join(err, fmt.Errorf("%s stays as it was: %w", f.Name, failed))
+			k.unwritten = true
 		}
-		if changed {
+		if changed || failed != nil { // the server may have a way around the disk
 			k.unread[f.Name] = struct{}{}
 		}
 		if f.Secret {
@@ -253,9 +256,12 @@ func (k *Keeper) update(ctx context.Context, cas bool) error {
 	fetching, cancel := context.WithTimeout(ctx, fetchTimeout)
 	err := k.writeFiles(fetching, cas)
 	cancel()
-	if err != nil {
+	switch {
+	case k.unwritten: // who comes back meets the old rules, and must go again
+		defer k.again(false, maps.Clone(ending))
+	case err != nil: // once more is enough, and one that has a new credential is not bothered further
 		maps.Copy(k.later, ending)
-	} else {
+	default:
 		maps.Copy(ending, k.later)
 		clear(k.later)
 	}

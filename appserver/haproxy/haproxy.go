@@ -51,6 +51,7 @@ type proxy struct {
 	dir      string
 	master   master
 	reloaded time.Time
+	accepted map[string]bool            // what the file is to hold, should the disk be full
 	loaded   map[string]map[string]bool // by process, the list it has in memory
 }
 
@@ -83,9 +84,12 @@ func (p *proxy) Files(s beside.State) ([]beside.File, error) {
 		}
 	}
 	var accepted bytes.Buffer
+	p.accepted = make(map[string]bool)
 	for c := range p.m.Standings() {
 		if c.PSKIdentity == "" && c.Refused == nil {
-			accepted.WriteString(printOf(c) + "\n")
+			print := printOf(c)
+			p.accepted[print] = true
+			accepted.WriteString(print + "\n")
 		}
 	}
 	return append(files, beside.File{Name: acceptedFile, Content: accepted.Bytes()}), err
@@ -100,18 +104,13 @@ func (p *proxy) Reload(ctx context.Context, changed []string) error {
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(p.in(acceptedFile))
-	if err != nil {
-		return err
-	}
-	accepted := set(strings.Fields(string(content)))
 	for known := range p.loaded {
 		if !processes.has(known) {
 			delete(p.loaded, known)
 		}
 	}
 	for _, pid := range processes.all() {
-		if err := p.list(ctx, pid, accepted); err != nil {
+		if err := p.list(ctx, pid, p.accepted); err != nil {
 			return err
 		}
 	}
@@ -164,14 +163,6 @@ func (p *proxy) trusted(ctx context.Context, processes processes) (bool, error) 
 }
 
 func (p *proxy) in(name string) string { return filepath.Join(p.dir, name) }
-
-func set(words []string) map[string]bool {
-	s := make(map[string]bool, len(words))
-	for _, w := range words {
-		s[w] = true
-	}
-	return s
-}
 
 // list brings the list of one process up to date, what is no longer accepted first.
 func (p *proxy) list(ctx context.Context, pid string, accepted map[string]bool) error {

@@ -36,7 +36,7 @@ type Platform struct {
 	sims                   map[string]*api.SIM
 	sealed                 map[string][]byte
 	tamper                 func(seq int64, line []byte) (out []byte, end bool)
-	withheld               bool
+	withheld, withheldCRLs bool
 	offline                bool
 	heartbeat              time.Duration
 	now                    func() time.Time
@@ -67,7 +67,15 @@ func New(t testing.TB) *Platform {
 		_, issuers := p.anchors()
 		w.Write(issuers)
 	})
-	mux.HandleFunc("GET "+api.PathCRL, func(w http.ResponseWriter, _ *http.Request) { w.Write(p.CA.CRL()) })
+	mux.HandleFunc("GET "+api.PathCRL, func(w http.ResponseWriter, _ *http.Request) {
+		p.mu.Lock()
+		withheld := p.withheldCRLs
+		p.mu.Unlock()
+		if withheld {
+			panic(http.ErrAbortHandler)
+		}
+		w.Write(p.CA.CRL())
+	})
 	mux.HandleFunc("GET "+api.PathRootCRL, func(w http.ResponseWriter, _ *http.Request) { w.Write(p.CA.RootCRL) })
 	mux.HandleFunc("POST "+api.PathCredentials+"/{id}/secret", p.serveSecret)
 	p.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -409,6 +417,9 @@ func (p *Platform) ProvisionPSK(t testing.TB, iccid string, sealTo []byte) PSK {
 
 // Withhold has the platform not answer for secrets, or ends that.
 func (p *Platform) Withhold(withheld bool) { p.configure(func() { p.withheld = withheld }) }
+
+// WithholdCRLs has the platform not answer for CRLs, or ends that.
+func (p *Platform) WithholdCRLs(withheld bool) { p.configure(func() { p.withheldCRLs = withheld }) }
 
 // SetCredential changes the state of a credential. A revoked one enters the CRL.
 func (p *Platform) SetCredential(id string, state api.CredentialState) {

@@ -1,0 +1,227 @@
+package beside_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/appserver"
+	"github.com/simroot/simroot/appserver/beside"
+	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/appserver/internal/servertest"
+)
+
+// server is a server beside that notes what is asked of it.
+type server struct {
+	mu     sync.Mutex
+	big    []byte // what is added to its file
+	broken error
+	calls  []string
+	called chan struct{} // closed and replaced with each call
+}
+
+func (s *server) note(call string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, call)
+	close(s.called)
+	s.called = make(chan struct{})
+	return s.broken
+}
+
+func (s *server) Files(state beside.State) ([]beside.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	barred := []byte(strings.Join(state.Barred, "\n"))
+	return []beside.File{
+		{Name: "barred", Content: append(barred, s.big...)},
+		{Name: "crls", Content: state.CRLs},
+		{Name: "keys", Content: []byte("key"), Secret: true},
+	}, nil
+}
+
+func (s *server) Reload(_ context.Context, changed []string) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	return s.note("reload " + strings.Join(changed, " "))
+}
+
+func (s *server) End(_ context.Context, iccid string) error { return s.note("end " + iccid) }
+func (s *server) EndAll(context.Context) error              { return s.note("end all") }
+func (s *server) Concerns(appserver.Change) bool            { return false }
+
+func (s *server) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// await waits for a number of calls that begin so, counted from the last forget.
+func (s *server) await(t *testing.T, call string, times int) {
+	t.Helper()
+	late := time.After(servertest.Patience)
+	for {
+		s.mu.Lock()
+		n, called, calls := 0, s.called, fmt.Sprint(s.calls)
+		for _, c := range s.calls {
+			if strings.HasPrefix(c, call) {
+				n++
+			}
+		}
+		s.mu.Unlock()
+		if n >= times {
+			return
+		}
+		select {
+		case <-called:
+		case <-late:
+			t.Fatalf("waited in vain for %q ×%d; there were %s", call, times, calls)
+		}
+	}
+}
+
+func (s *server) forget() { s.set(func() { s.calls = nil }) }
+
+// lines is a log whose errors and recoveries can be waited for.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), s)
+}
+
+func (l *lines) await(t *testing.T, s string) {
+	t.Helper()
+	late := time.After(servertest.Patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for l.count(s) == 0 {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("the log does not say %q", s)
+		}
+	}
+}
+
+// world is a platform and a keeper that runs.
+type world struct {
+	*platformtest.Platform
+	*server
+	dir string
+	log *lines
+}
+
+func newWorld(t *testing.T, s *server) *world {
+	t.Helper()
+	p := platformtest.New(t)
+	m := servertest.Open(t, p)
+	w := &world{Platform: p, server: s, dir: t.TempDir(), log: &lines{}}
+	s.called = make(chan struct{})
+	k, err := beside.New(beside.Options{Middleware: m.Middleware, Platform: p.Client, Dir: w.dir, Server: s, Logger: slog.New(slog.NewTextHandler(w.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("the keeper says:\n%s", w.log.text.String())
+		}
+	})
+	return w
+}
+
+func (w *world) read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestAServerThatIsDownOrBrokenIsTriedUntilItReadsTheFiles(t *testing.T) {
+	w := newWorld(t, &server{broken: errors.New("the configuration is broken")})
+	w.log.await(t, "the configuration is broken")
+	sim := w.Provision(t, platformtest.ICCID(1))
+	w.SetCredential(sim.Credential, api.Revoked)
+	w.await(t, "reload", 3)
+	if w.read(t, "barred") != sim.ICCID {
+		t.Error("the file waits for the server")
+	}
+	w.set(func() { w.calls, w.broken = nil, nil })
+	w.await(t, "reload barred crls keys", 1)
+	w.await(t, "end "+sim.ICCID, 1)
+	w.log.await(t, "in step again")
+	if n := w.log.count("the configuration is broken"); n != 1 {
+		t.Errorf("it was said %d times", n)
+	}
+}
+
+func TestTheKeysAreForTheOwnerOnly(t *testing.T) {
+	w := newWorld(t, &server{})
+	w.await(t, "reload", 1)
+	for name, want := range map[string]os.FileMode{"keys": 0o600, "barred": 0o644} {
+		info, err := os.Stat(filepath.Join(w.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %o", name, info.Mode().Perm())
+		}
+	}
+}
+
+// A revocation works by what the feed tells, and the CRL follows when it can be had. Then the SIM's
+// connections are ended once more, and not each second until then: it may have a new credential.
+func TestWithoutTheCRLConnectionsEndOnceAndOnceMoreWhenItIsThere(t *testing.T) {
+	w := newWorld(t, &server{})
+	sim := w.Provision(t, platformtest.ICCID(1))
+	w.await(t, "reload", 1)
+	old := w.read(t, "crls")
+	w.WithholdCRLs(true)
+	w.forget()
+	w.SetCredential(sim.Credential, api.Revoked)
+	w.await(t, "end "+sim.ICCID, 1)
+	w.log.await(t, "fetch the CRL")
+	// A change is worked off after what is tried each second meanwhile.
+	other := w.Provision(t, platformtest.ICCID(2))
+	w.SetCredential(other.Credential, api.Revoked)
+	w.await(t, "end "+other.ICCID, 1)
+	w.set(func() {
+		if n := strings.Count(fmt.Sprint(w.calls), "end "+sim.ICCID); n != 1 {
+			t.Errorf("the SIM was ended %d times while the CRL was missing", n)
+		}
+	})
+	w.WithholdCRLs(false)
+	w.await(t, "end "+sim.ICCID, 2)
+	if w.read(t, "crls") == old {
+		t.Error("the CRL is the old one")
+	}
+}
