@@ -8,10 +8,10 @@ import (
 	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -37,12 +37,11 @@ type years struct {
 	relay *relay.Relay
 	sim   *vsim.Card
 	kind  api.CredentialType
-	own   tls.Certificate // of the server
-	roots *x509.CertPool
 
-	mu         sync.Mutex // guards what follows
-	chance     *rand.Rand // of mishaps
-	cut        bool       // the agent's line to the SIM, until it opens the SIM again
+	mu         sync.Mutex      // guards what follows
+	chance     *rand.Rand      // of mishaps
+	own        tls.Certificate // of the server
+	cut        bool            // the agent's line to the SIM, until it opens the SIM again
 	onboarded  bool
 	handshakes int
 	mishaps    map[string]int
@@ -76,9 +75,10 @@ func liveAYear(t *testing.T, profile string, kind api.CredentialType, seed uint6
 	for agent.Status().State != device.AgentReady {
 		time.Sleep(time.Minute)
 	}
-	for range 2 * 400 {
+	for halfDay := range 2 * 400 {
 		time.Sleep(12 * time.Hour)
 		y.handshake("in daily life")
+		y.rollOver(halfDay / 2)
 	}
 	synctest.Wait()
 	cancel()
@@ -124,23 +124,51 @@ func newYears(t *testing.T, profile string, kind api.CredentialType, seed uint64
 		t.Fatal(err, imported)
 	}
 
+	if err := y.certify(); err != nil {
+		t.Fatal(err)
+	}
+	return y
+}
+
+// rollOver takes the platform from its CA to another in the middle of the year, and renews the
+// server's certificate now and then.
+func (y *years) rollOver(day int) {
+	y.world.Pass(time.Since(y.world.Now()))
+	var err error
+	switch day {
+	case 100:
+		_, err = y.world.Rollover.Begin(y.t.Context(), "test", api.Change{})
+	case 200: // a renewal after the beginning, the SIM has the new root
+		_, err = y.world.Rollover.Finish(y.t.Context(), "test", api.FinishRollover{})
+	default:
+		err = y.world.Rollover.Work(y.t.Context())
+	}
+	if err == nil && (day == 0 || day%30 == 0) {
+		err = y.certify()
+	}
+	if err != nil {
+		y.t.Errorf("on day %d: %v", day, err)
+	}
+}
+
+// certify has the CA that issues certify the server.
+func (y *years) certify() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{serverName}, NotBefore: time.Now(), NotAfter: time.Now().AddDate(3, 0, 0), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(crand.Reader, template, template, &key.PublicKey, key)
+	leaf, err := y.world.CA.IssueServer([]string{serverName}, key.Public())
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	y.own = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
+	own := tls.Certificate{Certificate: [][]byte{leaf}, PrivateKey: key}
+	for block, rest := pem.Decode(y.world.CA.Chain()); block != nil; block, rest = pem.Decode(rest) {
+		own.Certificate = append(own.Certificate, block.Bytes)
 	}
-	y.roots = x509.NewCertPool()
-	y.roots.AddCert(leaf)
-	return y
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.own = own
+	return nil
 }
 
 // happens tells whether a mishap happens now: one time in n.
@@ -282,12 +310,15 @@ func (y *years) shakeHands(d *device.Device) error {
 	if err != nil {
 		return err
 	}
-	config.RootCAs, config.ServerName, config.MaxVersion = y.roots, serverName, tls.VersionTLS12
+	config.ServerName, config.MaxVersion = serverName, tls.VersionTLS12 // and the roots are those on the SIM
 	clients := x509.NewCertPool()
-	clients.AddCert(y.world.CA.Root())
-	clients.AddCert(y.world.CA.Issuer())
+	clients.AppendCertsFromPEM(y.world.CA.Anchors())
+	clients.AppendCertsFromPEM(y.world.CA.Issuers())
+	y.mu.Lock()
+	own := y.own
+	y.mu.Unlock()
 	server := tls.Server(a, &tls.Config{
-		Certificates: []tls.Certificate{y.own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+		Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
 		VerifyConnection: func(s tls.ConnectionState) error { return y.accepts(s.PeerCertificates[0]) },
 	})
 	go func() { served <- server.HandshakeContext(y.t.Context()) }()

@@ -41,7 +41,7 @@ func Initialized(dir string) bool {
 
 // checkKeys refuses key files that others may read, those that are seldom needed too.
 func (f folder) checkKeys() error {
-	for _, pattern := range []string{f.path("keys", "*"), f.path("ca", "*.key"), f.path("ca", "*.uri")} {
+	for _, pattern := range []string{f.path("keys", "*"), f.path("ca", "*.key"), f.path("ca", "*", "*.key"), f.path("ca", "*.uri")} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			return err

@@ -45,6 +45,9 @@ func (p *Platform) tick(ctx context.Context) {
 	if err := p.trail.keeper.Advance(ctx); err != nil && ctx.Err() == nil {
 		p.options.Log.ErrorContext(ctx, "check the audit log", "error", err)
 	}
+	if err := p.rollover.Work(ctx); err != nil && ctx.Err() == nil {
+		p.options.Log.ErrorContext(ctx, "retire the CA before this one", "error", err)
+	}
 	if err := p.certificate.refresh(); err != nil {
 		p.options.Log.ErrorContext(ctx, "renew the server's certificate", "error", err)
 	}

@@ -40,6 +40,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/ocsp"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/relay"
+	"github.com/simroot/simroot/internal/platform/rollover"
 	"github.com/simroot/simroot/internal/platform/servers"
 	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/token"
@@ -103,6 +104,8 @@ type Platform struct {
 	life        *credential.Life
 	campaigns   *campaign.Campaigns
 	answers     *idempotency.Answers
+	rollover    *rollover.Rollover
+	dir         folder
 	relay       *relay.Relay
 	server      *httpapi.Server
 	certificate *serverCertificate
@@ -145,7 +148,7 @@ func open(dir folder, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{options: o, store: idempotency.Joining(rows), secrets: secrets}
+	p := &Platform{options: o, dir: dir, store: idempotency.Joining(rows), secrets: secrets}
 	p.close = sync.OnceValue(func() error {
 		if p.relay != nil {
 			p.relay.Close()
@@ -190,6 +193,12 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 		return err
 	}
 	p.campaigns = campaign.New(campaign.Options{Store: p.store, Anchors: func() string { return authority.OnSIM().Set }, Clock: clock})
+	p.rollover = rollover.New(rollover.Options{Store: p.store, CA: authority, Clock: clock, Changed: func() error {
+		if err := replace(p.dir.anchors(), authority.Anchors()); err != nil {
+			return err
+		}
+		return p.certificate.refresh()
+	}})
 	relayOptions := relay.Options{Registry: sims, Anchors: authority.OnSIM, Campaigns: p.campaigns, Clock: clock}
 	if p.options.NodeAddress != "" {
 		if p.node, err = node.New(node.Options{Store: p.store, Clock: clock, Log: p.options.Log}); err != nil {
@@ -212,6 +221,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 		Registry:    sims,
 		Credentials: p.life,
 		Campaigns:   p.campaigns,
+		Rollover:    p.rollover,
 		Authority:   authority,
 		CRL:         crl.New(p.store, authority, clock),
 		Feed:        changes,

@@ -176,7 +176,7 @@ func (s *Servers) certify(ctx context.Context, find func(store.Tx) (store.AppSer
 		return api.Registered{}, err
 	}
 	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf})
-	return api.Registered{AppServer: row.AppServer, Chain: string(append(chain, s.authority.Issuers()...))}, nil
+	return api.Registered{AppServer: row.AppServer, Chain: string(append(chain, s.authority.Chain()...))}, nil
 }
 
 func actor(row store.AppServer) string { return row.Name + " (" + row.ID + ")" }

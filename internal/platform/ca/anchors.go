@@ -25,5 +25,11 @@ func anchorsOf(places [2]*x509.Certificate) Anchors {
 	return Anchors{hex.EncodeToString(h.Sum(nil)[:8]), places}
 }
 
-// OnSIM is the root, in the first place.
-func (c *CA) OnSIM() Anchors { return anchorsOf([2]*x509.Certificate{c.root}) }
+// OnSIM are the roots of the generations that count, by turns in the one place and the other.
+func (c *CA) OnSIM() Anchors {
+	var places [2]*x509.Certificate
+	for _, g := range c.line.Load().all() {
+		places[(g.number-1)%2] = g.root
+	}
+	return anchorsOf(places)
+}

@@ -26,6 +26,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.step.sm/crypto/kms/apiv1"
@@ -43,18 +45,35 @@ const (
 	issuingKeyFile  = "issuing.key"
 	issuingURIFile  = "issuing.uri" // in place of issuingKeyFile
 	issuingFile     = "issuing.crt"
+	crossFile       = "cross.crt"
 	certificateType = "CERTIFICATE"
 )
 
 // CA signs. It is safe for concurrent use.
+//
+// One CA follows another in a rollover: see [CA.Begin].
 type CA struct {
+	dir  string
+	safe keyfile.Safe
+	now  func() time.Time
+	urls []string // see Publish
+
+	changing sync.Mutex // one change of the line at a time
+	line     atomic.Pointer[line]
+}
+
+// generation is one root with its issuing CA.
+type generation struct {
+	number       int
 	root, issuer *x509.Certificate
+	cross        *x509.Certificate // the root, signed by the root before it; nil if there is none
 	rootCRL      []byte
 	signer       crypto.Signer
 	linter       *linter
-	now          func() time.Time
-	urls         []string // see Publish
 }
+
+// issuing is the generation that signs.
+func (c *CA) issuing() *generation { return c.line.Load().issuing }
 
 // Keys say where a CA's private keys are.
 type Keys struct {
@@ -66,15 +85,18 @@ type Keys struct {
 
 // Open opens the CA that [Init] made in a folder.
 func Open(dir string, k Keys) (*CA, error) {
-	c, err := open(dir, k.Safe)
+	c := &CA{dir: dir, safe: k.Safe, now: time.Now}
+	l, err := c.readLine()
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
+	c.line.Store(l)
 	return c, nil
 }
 
-func open(dir string, safe keyfile.Safe) (*CA, error) {
-	c := &CA{now: time.Now}
+// openGeneration opens what [Init] made in a folder.
+func openGeneration(dir string, number int, safe keyfile.Safe) (*generation, error) {
+	c := &generation{number: number}
 	var err error
 	if c.root, err = readCertificate(filepath.Join(dir, rootFile)); err != nil {
 		return nil, err
@@ -93,6 +115,10 @@ func open(dir string, safe keyfile.Safe) (*CA, error) {
 	}
 	if public, ok := c.signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(c.issuer.PublicKey) {
 		return nil, fmt.Errorf("the issuing key is not the key of %s", issuingFile)
+	}
+	c.cross, err = readCertificate(filepath.Join(dir, crossFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	c.linter, err = newLinter(c.issuer)
 	return c, err
@@ -135,18 +161,39 @@ func readCertificate(file string) (*x509.Certificate, error) {
 	return c, nil
 }
 
-// Root is the certificate that devices and servers trust.
-func (c *CA) Root() *x509.Certificate { return c.root }
+// Root is the root above the CA that issues.
+func (c *CA) Root() *x509.Certificate { return c.issuing().root }
 
-// Issuer is the certificate of the issuing CA.
-func (c *CA) Issuer() *x509.Certificate { return c.issuer }
+// Issuer is the certificate of the CA that issues.
+func (c *CA) Issuer() *x509.Certificate { return c.issuing().issuer }
 
-// Anchors is the root certificate in PEM.
-func (c *CA) Anchors() []byte { return encode(c.root.Raw) }
+// Anchors are the root certificates that devices and servers trust, in PEM: the issuing CA's first.
+func (c *CA) Anchors() (all []byte) {
+	for _, g := range c.line.Load().all() {
+		all = append(all, encode(g.root.Raw)...)
+	}
+	return all
+}
 
-// Issuers is the certificate of the issuing CA in PEM. A device presents its own
-// certificate alone, so its servers need this one.
-func (c *CA) Issuers() []byte { return encode(c.issuer.Raw) }
+// Issuers are the certificates of the issuing CAs in PEM, the present one first. A device
+// presents its own certificate alone, so its servers need them.
+func (c *CA) Issuers() (all []byte) {
+	for _, g := range c.line.Load().all() {
+		all = append(all, encode(g.issuer.Raw)...)
+	}
+	return all
+}
+
+// Chain is what a server presents behind its certificate, in PEM: the issuing CA, and its root as the
+// root before it has signed it, for those who know only that one.
+func (c *CA) Chain() []byte {
+	g := c.issuing()
+	chain := encode(g.issuer.Raw)
+	if g.cross != nil {
+		chain = append(chain, encode(g.cross.Raw)...)
+	}
+	return chain
+}
 
 func encode(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: certificateType, Bytes: der})

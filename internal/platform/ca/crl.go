@@ -63,6 +63,7 @@ func (c *CA) point(template *x509.Certificate) {
 
 // CRL signs a revocation list. With the same arguments it makes the same list but for the signature.
 func (c *CA) CRL(entries []x509.RevocationListEntry, number int64, from time.Time, scope Scope) ([]byte, error) {
+	g := c.issuing()
 	extensions, err := c.scope(scope)
 	if err != nil {
 		return nil, fmt.Errorf("ca: crl: %w", err)
@@ -75,7 +76,7 @@ func (c *CA) CRL(entries []x509.RevocationListEntry, number int64, from time.Tim
 		NextUpdate:                from.Add(CRLLifetime),
 		SignatureAlgorithm:        x509.ECDSAWithSHA256,
 		ExtraExtensions:           extensions,
-	}, c.issuer, c.signer)
+	}, g.issuer, g.signer)
 	if err != nil {
 		return nil, fmt.Errorf("ca: crl: %w", err)
 	}

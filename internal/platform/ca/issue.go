@@ -43,6 +43,7 @@ type Prepared struct {
 	NotBefore, NotAfter time.Time
 
 	template *x509.Certificate
+	by       *generation
 }
 
 // IssueSIM lints and signs the certificate of a SIM and returns its DER.
@@ -116,7 +117,7 @@ var ocspNoCheck = pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 
 // IssueResponder lints and signs the certificate of an OCSP responder for a week.
 func (c *CA) IssueResponder(key crypto.PublicKey, now time.Time) (*x509.Certificate, error) {
 	p, err := c.prepare(&x509.Certificate{
-		Subject:         pkix.Name{CommonName: "OCSP responder of " + c.issuer.Subject.CommonName},
+		Subject:         pkix.Name{CommonName: "OCSP responder of " + c.Issuer().Subject.CommonName},
 		PublicKey:       key,
 		NotBefore:       now.Add(-backdate),
 		NotAfter:        now.Add(responderLifetime),
@@ -156,8 +157,9 @@ func (c *CA) prepare(template *x509.Certificate) (*Prepared, error) {
 	}
 	template.NotBefore = template.NotBefore.UTC().Truncate(time.Second)
 	template.NotAfter = template.NotAfter.UTC().Truncate(time.Second)
-	if template.NotAfter.After(c.issuer.NotAfter) {
-		template.NotAfter = c.issuer.NotAfter
+	g := c.issuing()
+	if template.NotAfter.After(g.issuer.NotAfter) {
+		template.NotAfter = g.issuer.NotAfter
 	}
 	if !template.NotBefore.Before(template.NotAfter) {
 		return nil, fmt.Errorf("ca: a certificate from %s to %s would never be valid", template.NotBefore, template.NotAfter)
@@ -174,19 +176,19 @@ func (c *CA) prepare(template *x509.Certificate) (*Prepared, error) {
 	if template.SubjectKeyId, err = x509util.GenerateSubjectKeyID(template.PublicKey); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	tbs, err := c.linter.check(template)
+	tbs, err := g.linter.check(template)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
 	return &Prepared{
 		Serial: SerialText(serial), TBS: tbs,
-		NotBefore: template.NotBefore, NotAfter: template.NotAfter, template: template,
+		NotBefore: template.NotBefore, NotAfter: template.NotAfter, template: template, by: g,
 	}, nil
 }
 
 // Sign signs a certificate that was prepared and returns its DER.
 func (c *CA) Sign(p *Prepared) ([]byte, error) {
-	signed, err := x509util.CreateCertificate(p.template, c.issuer, p.template.PublicKey, c.signer)
+	signed, err := x509util.CreateCertificate(p.template, p.by.issuer, p.template.PublicKey, p.by.signer)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}

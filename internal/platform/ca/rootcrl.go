@@ -20,7 +20,7 @@ import (
 // it signed one. It names no certificate, and is good for as long as the issuing CA is, for the
 // root's key need not be here. Servers that check whole chains (nginx, HAProxy) want it beside the
 // issuing CA's. Should the issuing CA have to be revoked, another list takes its place.
-func (c *CA) RootCRL() []byte { return c.rootCRL }
+func (c *CA) RootCRL() []byte { return c.issuing().rootCRL }
 
 func writeRootCRL(dir string, root, issuing *x509.Certificate, key crypto.Signer) error {
 	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{

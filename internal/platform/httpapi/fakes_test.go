@@ -49,7 +49,7 @@ type fake struct {
 func newFake() *fake { return &fake{changed: make(chan struct{})} }
 
 func (f *fake) services() Services {
-	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Campaigns: fakeCampaigns{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f}, OCSP: fakeOCSP{f}, Servers: fakeServers{f},
+	return Services{Registry: fakeRegistry{f}, Credentials: fakeCredentials{f}, Campaigns: fakeCampaigns{f}, Rollover: fakeRollover{f}, Authority: fakeAuthority{f}, CRL: fakeCRL{f}, OCSP: fakeOCSP{f}, Servers: fakeServers{f},
 		Feed: f, Relay: fakeRelay{f}, EST: fakeEST{f}, Tokens: fakeTokens{f}, AppServers: fakeAppServers{f}, Audit: fakeAudit{f}, Answers: fakeAnswers{f},
 		KEKs: func(context.Context) (api.KEKStatus, error) {
 			return api.KEKStatus{Keys: []api.KEK{{ID: "0102030405060708", Name: "file:kek.key", Current: true, Secrets: 1}}}, f.err
@@ -208,6 +208,22 @@ func (f fakeEST) ServerKeygen(ctx context.Context, r est.Request) (key, certific
 	return []byte("a key in base64"), certificate, err
 }
 
+type fakeRollover struct{ *fake }
+
+func (f fakeRollover) Status(context.Context) (api.CARollover, error) { return api.CARollover{}, f.err }
+
+func (f fakeRollover) Begin(_ context.Context, actor string, _ api.Change) (api.CARollover, error) {
+	return api.CARollover{}, f.acted(actor)
+}
+
+func (f fakeRollover) Finish(_ context.Context, actor string, _ api.FinishRollover) (api.CARollover, error) {
+	return api.CARollover{}, f.acted(actor)
+}
+
+func (f fakeRollover) Abort(_ context.Context, actor string, _ api.Change) (api.CARollover, error) {
+	return api.CARollover{}, f.acted(actor)
+}
+
 type fakeCampaigns struct{ *fake }
 
 func (f fakeCampaigns) Create(_ context.Context, actor string, r api.CampaignRequest) (api.Campaign, error) {
@@ -272,6 +288,8 @@ type fakeAuthority struct{ *fake }
 
 func (fakeAuthority) RootCRL() []byte { return []byte("the root's CRL") }
 func (fakeAuthority) Anchors() []byte { return []byte("anchors in PEM") }
+func (fakeAuthority) Chain() []byte   { return []byte("issuers in PEM") }
+
 func (fakeAuthority) Issuers() []byte { return []byte("issuers in PEM") }
 
 type fakeServers struct{ *fake }

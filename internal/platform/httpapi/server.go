@@ -53,6 +53,7 @@ func New(services Services, log *slog.Logger) (*Server, error) {
 	s.addTrust()
 	s.addRevocation()
 	s.addServers()
+	s.addRollover()
 	s.addAccess()
 	s.addAppServers()
 	if err := s.addPlatform(); err != nil {

@@ -79,5 +79,5 @@ func (s *Server) serverCertificate(ctx context.Context, r api.ServerRequest) (ap
 		return api.ServerCertificate{}, err
 	}
 	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf})
-	return api.ServerCertificate{Chain: string(append(chain, s.services.Authority.Issuers()...))}, nil
+	return api.ServerCertificate{Chain: string(append(chain, s.services.Authority.Chain()...))}, nil
 }

@@ -29,6 +29,7 @@ type Services struct {
 	Registry    Registry
 	Credentials Credentials
 	Campaigns   Campaigns
+	Rollover    Rollover
 	Authority   Authority
 	CRL         CRL
 	OCSP        OCSP
@@ -85,10 +86,19 @@ type Campaigns interface {
 	Change(ctx context.Context, actor, id string, verb api.CampaignVerb, why api.Change) (api.Campaign, error)
 }
 
+// Rollover takes the platform from one CA to the next.
+type Rollover interface {
+	Status(ctx context.Context) (api.CARollover, error)
+	Begin(ctx context.Context, actor string, why api.Change) (api.CARollover, error)
+	Finish(ctx context.Context, actor string, f api.FinishRollover) (api.CARollover, error)
+	Abort(ctx context.Context, actor string, why api.Change) (api.CARollover, error)
+}
+
 // Authority publishes and issues certificates.
 type Authority interface {
 	Anchors() []byte // PEM
 	Issuers() []byte // PEM
+	Chain() []byte   // PEM, behind a server's certificate
 	RootCRL() []byte // DER; nil: there is none
 }
 

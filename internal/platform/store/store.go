@@ -150,6 +150,8 @@ type Credentials interface {
 	// Ended returns certificates of the SIM that have expired or that are active, those that end
 	// last first.
 	Ended(iccid string, limit int) ([]Credential, error)
+	// LastEnd is when the last credential ends that is not final; zero if there is none.
+	LastEnd() (time.Time, error)
 	// Expiring returns credentials that are not final although their end has come.
 	Expiring(now time.Time, limit int) ([]Credential, error)
 

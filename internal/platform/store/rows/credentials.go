@@ -98,6 +98,11 @@ func (t *Tx) Ended(iccid string, limit int) ([]store.Credential, error) {
 		iccid, limit)
 }
 
+// LastEnd implements [store.Credentials].
+func (t *Tx) LastEnd() (last time.Time, err error) {
+	return last, t.one("SELECT max(not_after) FROM credentials WHERE state IN ('issued', 'delivered', 'active')", nil, moment{&last})
+}
+
 // Expiring implements [store.Credentials].
 func (t *Tx) Expiring(now time.Time, limit int) ([]store.Credential, error) {
 	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials

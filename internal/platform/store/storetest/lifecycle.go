@@ -53,6 +53,9 @@ func beganAndEnded(t *testing.T, s store.Store) {
 		if len(ended) != 2 || ended[0].ID != "d0" || ended[1].ID != "a0" || err != nil {
 			t.Errorf("%+v, %v: want the active and the expired certificate, the later end first", ended, err)
 		}
+		if last, err := tx.LastEnd(); !last.Equal(day.Add(3*time.Hour)) || err != nil {
+			t.Errorf("the last that is not final ends at %s, %v", last, err)
+		}
 		ended, err = tx.Ended(iccid(1), 1)
 		if len(ended) != 1 || ended[0].ID != "d1" {
 			t.Errorf("%+v: want no more than asked for", ended)
