@@ -17,7 +17,7 @@ import (
 
 func newSIMs() *cobra.Command {
 	c := &cobra.Command{Use: "sims", Short: "SIMs: import, list, note attributes, suspend, resume, revoke, move, replace, terminate"}
-	c.AddCommand(newSIMsImport(), newSIMsList(), newSIMsShow(), newSIMsSet(),
+	c.AddCommand(newSIMsSeal(), newSIMsImport(), newSIMsList(), newSIMsShow(), newSIMsSet(),
 		newSIMChange("suspend", "Accept none of the SIM's credentials until it is resumed", (*api.Client).SuspendSIM),
 		newSIMChange("resume", "End a suspension", (*api.Client).ResumeSIM),
 		newSIMChange("terminate", "Revoke the SIM's credentials and never accept it again", (*api.Client).TerminateSIM),

@@ -3,9 +3,13 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
 
 	"github.com/simroot/simroot/api"
 )
@@ -72,4 +76,79 @@ func printImport(w io.Writer, fleet string, r api.ImportResult) (err error) {
 		say("Imported %d SIMs into fleet %s\n", r.Imported, fleet)
 	}
 	return err
+}
+
+func newSIMsSeal() *cobra.Command {
+	c := &cobra.Command{
+		Use: "seal FILE --transport-key KEY --out FILE", Short: "Make a batch of a CSV or JSON file with SIM keys in clear", Args: cobra.ExactArgs(1),
+		Long: `Seals the SIM keys of a file to a platform's transport key, so that only the platform can
+open them. Do this where the keys are, and send only the result. The file's name ends in
+.csv or .json. The fields are iccid, key_version, domain, enc, mac, dek (hexadecimal), and
+if need be est_secret and attr.KEY.`,
+		Example: "  simroot platform sims seal keys.csv --transport-key $(simroot platform transport-key) --out meters.batch",
+	}
+	key := c.Flags().String("transport-key", "", "the platform's transport key, hexadecimal")
+	out := c.Flags().String("out", "", "file to write, which must not exist")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		transportKey, err := hex.DecodeString(*key)
+		if err != nil || len(transportKey) != api.SealKeySize {
+			return wrongUsage("--transport-key: want %d bytes in hexadecimal, as simroot platform transport-key prints them", api.SealKeySize)
+		}
+		if *out == "" {
+			return wrongUsage("where to? Give --out FILE")
+		}
+		in, err := os.Open(args[0])
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		var sims *api.PlainReader
+		switch filepath.Ext(args[0]) {
+		case ".csv":
+			sims, err = api.NewPlainCSV(in)
+		case ".json":
+			sims = api.NewPlainJSON(in)
+		default:
+			return wrongUsage("%s: want a file that ends in .csv or .json", args[0])
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", args[0], err)
+		}
+		f, err := os.OpenFile(*out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		n, err := seal(f, sims, transportKey)
+		if err = errors.Join(err, f.Close()); err != nil {
+			os.Remove(*out)
+			return fmt.Errorf("%s: %w", args[0], err)
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "Sealed %d SIMs into %s\n", n, *out)
+		return err
+	}
+	return c
+}
+
+// seal writes a batch.
+func seal(w io.Writer, sims *api.PlainReader, transportKey []byte) (n int, err error) {
+	batch, err := api.NewBatchWriter(w, transportKey)
+	if err != nil {
+		return 0, err
+	}
+	for {
+		sim, err := sims.Next()
+		if err == io.EOF {
+			return n, batch.Close()
+		}
+		if err == nil {
+			err = batch.Add(sim)
+		}
+		for _, secret := range [][]byte{sim.ENC, sim.MAC, sim.DEK} {
+			clear(secret)
+		}
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
 }

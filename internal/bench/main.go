@@ -62,6 +62,7 @@ func run(write, only string) error {
 		{"middleware in the handshake", guardCost},
 		{"terminator", terminatorCost},
 		{"crowd of application servers", crowdTimes},
+		{"import of a batch", importScale},
 		{"replica of a million", replicaScale},
 	} {
 		if !strings.Contains(m.name, only) {

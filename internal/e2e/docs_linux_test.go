@@ -55,6 +55,10 @@ func TestThePageOnThePlatformsKeysRunsAsWritten(t *testing.T) {
 	runsAsWritten(t, "platform/keys.md", "Initialised sealed", "sealed/keys/kek.key", "current  0        file:kek-2.key")
 }
 
+func TestThePageOnImportRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "platform/import.md", "Sealed 2 SIMs into meters.batch", "2 SIMs are good for fleet meters, 0 lines are not", "Imported 2 SIMs into fleet meters", "imported before: 2 SIMs")
+}
+
 // runsAsWritten runs the commands of a page, one after the other, and looks for what they
 // are to print.
 func runsAsWritten(t *testing.T, name string, wants ...string) {

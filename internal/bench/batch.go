@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/rig"
+)
+
+var batchSIMs = flag.Int("batch-sims", 200_000, "SIMs in the large batch")
+
+// importScale measures the import of a batch of SIMs, small and large: the rate, and how much memory
+// of this process, in which the platform and the client are, it takes.
+func importScale(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
+	const fleet = "batches"
+	if err := r.Fleet(ctx, fleet, api.Profile{}); err != nil {
+		return nil, err
+	}
+	small, err := importBatch(ctx, r, dir, fleet, 0, 10_000)
+	if err != nil {
+		return nil, err
+	}
+	large, err := importBatch(ctx, r, dir, fleet, 10_000, *batchSIMs)
+	if err != nil {
+		return nil, err
+	}
+	return []row{
+		{fmt.Sprintf("import of %d SIMs in one batch", *batchSIMs), fmt.Sprintf("%.0f/s (of 10000: %.0f/s); others wait at most %s for a commit meanwhile", large.rate, small.rate, large.wait.Round(time.Millisecond)), ""},
+		{"memory of the process at most, beside that of a batch of 10000", fmt.Sprintf("%d MB beside %d MB: %.2f ×", large.memory>>20, small.memory>>20, float64(large.memory)/float64(small.memory)), "flat"},
+	}, nil
+}
+
+type imported struct {
+	rate   float64
+	memory int64 // resident, in bytes
+	wait   time.Duration
+}
+
+func importBatch(ctx context.Context, r *rig.Rig, dir, fleet string, from, count int) (result imported, err error) {
+	file := filepath.Join(dir, "batch")
+	if err := writeBatch(ctx, r, file, fleet, from, count); err != nil {
+		return result, err
+	}
+	batch, err := os.Open(file)
+	if err != nil {
+		return result, err
+	}
+	defer batch.Close()
+	debug.FreeOSMemory()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var watch errgroup.Group
+	watch.Go(func() error { // what others of the platform feel
+		for n := 0; ; n++ {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(100 * time.Millisecond):
+			}
+			memory, err := resident()
+			if err != nil {
+				return err
+			}
+			result.memory = max(result.memory, memory)
+			begun := time.Now()
+			if err := r.Fleet(ctx, fmt.Sprintf("beside-%d-%d", from, n), api.Profile{}); err != nil && ctx.Err() == nil {
+				return err
+			}
+			result.wait = max(result.wait, time.Since(begun))
+		}
+	})
+	begun := time.Now()
+	answer, err := r.Admin.Import(ctx, fleet, batch)
+	result.rate = float64(count) / time.Since(begun).Seconds()
+	if err == nil && answer.Imported != count {
+		err = fmt.Errorf("%d SIMs were imported, want %d", answer.Imported, count)
+	}
+	cancel()
+	return result, errors.Join(err, watch.Wait())
+}
+
+// writeBatch writes a batch file on all cores.
+func writeBatch(ctx context.Context, r *rig.Rig, file, fleet string, from, count int) error {
+	key, err := r.Admin.TransportKey(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w, err := api.NewBatchWriter(f, key.Key)
+	if err != nil {
+		return err
+	}
+	const step = 10_000
+	for done := 0; done < count; done += step {
+		sealed := make([]api.BatchSIM, min(step, count-done))
+		var work errgroup.Group
+		for share := range runtime.GOMAXPROCS(0) {
+			work.Go(func() (err error) {
+				for i := share; i < len(sealed); i += runtime.GOMAXPROCS(0) {
+					if sealed[i], err = plainSIM(iccid(from+done+i, fleet)).Seal(key.Key); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		if err := work.Wait(); err != nil {
+			return err
+		}
+		for _, sim := range sealed {
+			if err := w.AddSealed(sim); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(w.Close(), f.Close())
+}
+
+func plainSIM(iccid string) api.PlainSIM {
+	key := []byte(iccid + "0123456789")[:16]
+	return api.PlainSIM{
+		ICCID: iccid, KeyVersion: 0x30, Domain: []byte{0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00},
+		ENC: key, MAC: key, DEK: key,
+	}
+}
+
+// resident is the memory that the process has in RAM (proc(5)).
+func resident() (int64, error) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0, errors.New("/proc/self/statm cannot be read")
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize()), err
+}
