@@ -23,7 +23,16 @@ import (
 func main() {
 	write := flag.String("write", "", "also write the table to this Markdown file")
 	only := flag.String("only", "", "measure only what has this in its name")
+	growing := flag.Bool("growth", false, "measure growth instead: the same with 10,000 and with 1,000,000 SIMs (takes minutes and gigabytes)")
+	grown := flag.Int("grown", 1_000_000, "with -growth: how many SIMs that is")
 	flag.Parse()
+	if *growing {
+		if err := growth(context.Background(), *grown); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*write, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

@@ -61,9 +61,15 @@ func (t *Tx) ListCredentials(f store.CredentialFilter, after string, limit int) 
 			WHERE iccid = ? AND id > ? AND (?3 = '' OR fleet = ?3) AND (?4 = '' OR state = ?4) ORDER BY id LIMIT ?`,
 			f.ICCID, after, f.Fleet, string(f.State), limit)
 	}
-	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
-		WHERE id > ? AND (?2 = '' OR fleet = ?2) AND (?3 = '' OR state = ?3) ORDER BY id LIMIT ?`,
-		after, f.Fleet, string(f.State), limit)
+	switch { // each restriction has its index
+	case f.State != "":
+		return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
+			WHERE state = ? AND id > ? AND (?3 = '' OR fleet = ?3) ORDER BY id LIMIT ?`, string(f.State), after, f.Fleet, limit)
+	case f.Fleet != "":
+		return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
+			WHERE fleet = ? AND id > ? ORDER BY id LIMIT ?`, f.Fleet, after, limit)
+	}
+	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials WHERE id > ? ORDER BY id LIMIT ?`, after, limit)
 }
 
 // CredentialsOf implements [store.Credentials].

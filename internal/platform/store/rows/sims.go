@@ -34,9 +34,12 @@ func (t *Tx) ListSIMs(f store.SIMFilter, after string, limit int) ([]store.SIM, 
 			WHERE fleet = ? AND iccid > ? AND (?3 = '' OR state = ?3)`+loaded+`ORDER BY iccid LIMIT ?`,
 			f.Fleet, after, string(f.State), limit)
 	}
+	if f.State != "" { // each restriction has its index
+		return list(t, scanSIM, "SELECT "+simColumns+` FROM sims
+			WHERE state = ? AND iccid > ?`+loaded+`ORDER BY iccid LIMIT ?`, string(f.State), after, limit)
+	}
 	return list(t, scanSIM, "SELECT "+simColumns+` FROM sims
-		WHERE iccid > ? AND (?2 = '' OR state = ?2)`+loaded+`ORDER BY iccid LIMIT ?`,
-		after, string(f.State), limit)
+		WHERE iccid > ?`+loaded+`ORDER BY iccid LIMIT ?`, after, limit)
 }
 
 // UpdateSIM implements [store.SIMs].
