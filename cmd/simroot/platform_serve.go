@@ -1,15 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/simroot/simroot/internal/platform"
 )
@@ -36,7 +34,7 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 	names := c.Flags().StringSlice("name", nil, "further DNS names and IP addresses for the platform's own certificate")
 	public := c.Flags().String("public-url", "", "where the outside reaches --http, such as http://pki.example.org: certificates then name revocation lists and OCSP there; remembered")
 	plain := c.Flags().String("http", "", "address to serve revocation lists, OCSP and CA certificates on without TLS; they are signed")
-	keys := addKeys(c)
+	keys, exposure := addKeys(c), addExposure(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *data == "" {
 			return wrongUsage("which data? Give --data DIR")
@@ -45,7 +43,10 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 		if err != nil {
 			return err
 		}
-		options := platform.Options{Names: *names, Store: connection, NodeAddress: *node, PublicURL: *public, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		options := platform.Options{Names: *names, Store: connection, NodeAddress: *node, PublicURL: *public}
+		if err := exposure.set(&options); err != nil {
+			return err
+		}
 		if err := keys.set(&options, platform.Initialized(*data)); err != nil {
 			return err
 		}
@@ -64,24 +65,28 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 		if err != nil {
 			return errors.Join(err, p.Close())
 		}
-		fmt.Fprintf(c.OutOrStdout(), "Serving on https://%s\nTrust anchor for clients: %s\n", l.Addr(), filepath.Join(*data, "ca.pem"))
-		if *plain == "" {
-			return errors.Join(p.Serve(c.Context(), l), p.Close())
-		}
-		open, err := net.Listen("tcp", *plain)
+		admin, err := exposure.listen(l.Addr(), *listen)
 		if err != nil {
 			return errors.Join(err, l.Close(), p.Close())
 		}
-		fmt.Fprintf(c.OutOrStdout(), "Revocation on http://%s\n", open.Addr())
-		ctx, cancel := context.WithCancel(c.Context())
-		ended := make(chan error, 1)
-		go func() {
-			defer cancel()
-			ended <- p.ServePlain(ctx, open)
-		}()
-		err = p.Serve(ctx, l)
-		cancel()
-		return errors.Join(err, <-ended, p.Close())
+		if admin != nil {
+			fmt.Fprintf(c.OutOrStdout(), "Metrics, health and readiness on http://%s\n", admin.Addr())
+		}
+		fmt.Fprintf(c.OutOrStdout(), "Serving on https://%s\nTrust anchor for clients: %s\n", l.Addr(), filepath.Join(*data, "ca.pem"))
+		group, ctx := errgroup.WithContext(c.Context())
+		if *plain != "" {
+			open, err := net.Listen("tcp", *plain)
+			if err != nil {
+				return errors.Join(err, l.Close(), p.Close())
+			}
+			fmt.Fprintf(c.OutOrStdout(), "Revocation on http://%s\n", open.Addr())
+			group.Go(func() error { return p.ServePlain(ctx, open) })
+		}
+		group.Go(func() error { return p.Serve(ctx, l) })
+		if admin != nil {
+			group.Go(func() error { return p.ServeAdmin(ctx, admin) })
+		}
+		return errors.Join(group.Wait(), p.Close())
 	}
 	return c
 }

@@ -32,14 +32,18 @@ func (p *Platform) tick(ctx context.Context) {
 	case ctx.Err() != nil:
 		return
 	case err != nil:
+		p.metrics.Failed("expire")
 		p.options.Log.ErrorContext(ctx, "expire credentials", "error", err)
 	case expired > 0:
+		p.metrics.Expired(expired)
 		p.options.Log.InfoContext(ctx, "credentials expired", "count", expired)
 	}
 	if err := p.campaigns.Work(ctx); err != nil && ctx.Err() == nil {
+		p.metrics.Failed("campaigns")
 		p.options.Log.ErrorContext(ctx, "work on campaigns", "error", err)
 	}
 	if err := p.answers.Forget(ctx); err != nil && ctx.Err() == nil {
+		p.metrics.Failed("answers")
 		p.options.Log.ErrorContext(ctx, "forget answers that were kept for repeated requests", "error", err)
 	}
 	if err := p.trail.keeper.Advance(ctx); err != nil && ctx.Err() == nil {
@@ -49,6 +53,7 @@ func (p *Platform) tick(ctx context.Context) {
 		p.options.Log.ErrorContext(ctx, "retire the CA before this one", "error", err)
 	}
 	if err := p.certificate.refresh(); err != nil {
+		p.metrics.Failed("server-certificate")
 		p.options.Log.ErrorContext(ctx, "renew the server's certificate", "error", err)
 	}
 }

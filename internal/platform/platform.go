@@ -36,6 +36,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/httpapi"
 	"github.com/simroot/simroot/internal/platform/idempotency"
 	"github.com/simroot/simroot/internal/platform/keyfile"
+	"github.com/simroot/simroot/internal/platform/metrics"
 	"github.com/simroot/simroot/internal/platform/node"
 	"github.com/simroot/simroot/internal/platform/ocsp"
 	"github.com/simroot/simroot/internal/platform/registry"
@@ -55,6 +56,8 @@ type Options struct {
 	// say where their revocation is found; see [Platform.ServePlain]. It is remembered: empty means the last
 	// one, and at first none. Certificates issued under an earlier one go on naming that.
 	PublicURL string
+	// Limits bound what may be asked without a token; nil means [httpapi.DefaultLimits].
+	Limits *httpapi.Limits
 	// Clock tells the time; nil means time.Now.
 	Clock func() time.Time
 	// Store is the connection string of a PostgreSQL database; "" means SQLite in the
@@ -81,6 +84,10 @@ func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if o.Limits == nil {
+		limits := httpapi.DefaultLimits()
+		o.Limits = &limits
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -106,6 +113,8 @@ type Platform struct {
 	answers     *idempotency.Answers
 	rollover    *rollover.Rollover
 	dir         folder
+	metrics     *metrics.Metrics
+	authority   *ca.CA
 	relay       *relay.Relay
 	server      *httpapi.Server
 	certificate *serverCertificate
@@ -182,6 +191,7 @@ func (p *Platform) publish(ctx context.Context, dir folder, authority *ca.CA) er
 // assemble makes the services and gives them to each other.
 func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey []byte) error {
 	clock, secrets := p.options.Clock, p.secrets.envelope
+	p.authority = authority
 	p.answers = idempotency.New(p.store, secrets, clock)
 	sims, err := registry.New(p.store, secrets, transportKey, clock)
 	if err != nil {
@@ -206,6 +216,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 		}
 		relayOptions.Node = p.node.ID()
 	}
+	p.metrics = metrics.New(changes.Head, func() time.Time { return p.certificate.current.Load().Leaf.NotAfter })
 	p.life = credential.New(p.store, secrets, authority, clock)
 	relayOptions.Life = p.life
 	p.relay = relay.New(relayOptions)
@@ -230,6 +241,8 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 		Tokens:      token.New(p.store, clock),
 		AppServers:  appservers.New(p.store, authority, clock),
 		Answers:     p.answers,
+		Limits:      *p.options.Limits,
+		Watch:       p.metrics,
 		KEKs:        func(ctx context.Context) (api.KEKStatus, error) { return p.secrets.status(ctx, p.store) },
 		OCSP:        responder,
 		Servers:     servers.New(p.store, authority, clock),

@@ -23,6 +23,7 @@ import (
 	"github.com/simroot/simroot/appserver"
 	"github.com/simroot/simroot/internal/issuer"
 	"github.com/simroot/simroot/internal/platform"
+	"github.com/simroot/simroot/internal/platform/httpapi"
 	"github.com/simroot/simroot/vsim"
 	"github.com/simroot/simroot/vsim/image"
 )
@@ -47,6 +48,9 @@ func New(dir string) (*Rig, error) { return NewOn(dir, platform.Options{}) }
 
 // NewOn is [New] with options.
 func NewOn(dir string, o platform.Options) (*Rig, error) {
+	if o.Limits == nil {
+		o.Limits = &httpapi.Limits{} // all devices of a rig come from one address
+	}
 	token, err := platform.Init(dir, o)
 	if err != nil {
 		return nil, err

@@ -212,7 +212,7 @@ func (s *Servers) Authenticate(ctx context.Context, c *x509.Certificate) (token.
 	id, is := identifier(c)
 	now := s.now()
 	switch {
-	case !is || c.CheckSignatureFrom(s.authority.Issuer()) != nil:
+	case !is || !s.authority.Signed(c):
 		return token.Principal{}, unauthorized("the client certificate is not that of an application server of this platform: register first")
 	case now.Before(c.NotBefore):
 		return token.Principal{}, unauthorized("the client certificate is not valid before " + c.NotBefore.Format(time.RFC3339) + ": compare the clocks")

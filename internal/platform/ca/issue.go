@@ -198,6 +198,30 @@ func (c *CA) Sign(p *Prepared) ([]byte, error) {
 	return signed.Raw, nil
 }
 
+// Signed tells whether one of the issuing CAs, the present one or one before it that is still trusted, has
+// signed a certificate.
+func (c *CA) Signed(certificate *x509.Certificate) bool {
+	for _, g := range c.line.Load().all() {
+		if certificate.CheckSignatureFrom(g.issuer) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Check tells why the CA could not issue now: its certificate has ended, or its key does not sign.
+func (c *CA) Check(now time.Time) error {
+	g := c.issuing()
+	if now.After(g.issuer.NotAfter) {
+		return fmt.Errorf("ca: the issuing CA ended at %s", g.issuer.NotAfter)
+	}
+	var digest [32]byte
+	if _, err := g.signer.Sign(rand.Reader, digest[:], crypto.SHA256); err != nil {
+		return fmt.Errorf("ca: the issuing key does not sign: %w", err)
+	}
+	return nil
+}
+
 // newSerial is a serial number of 16 random bytes, positive and not short (RFC 5280, 4.1.2.2).
 func newSerial() (*big.Int, error) {
 	var b [16]byte

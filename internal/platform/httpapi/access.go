@@ -54,6 +54,9 @@ func (s *Server) only(roles []api.Role) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
 		p, err := s.authenticate(r)
+		if err != nil {
+			err = s.guessed(r, err)
+		}
 		if err == nil && !slices.Contains(roles, p.Role) {
 			err = refuse.With(api.CodeForbidden, http.StatusForbidden,
 				"the role %s may not do this: it takes %s", p.Role, roleList(roles))

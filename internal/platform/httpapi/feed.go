@@ -75,6 +75,7 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.Fe
 	defer cancel()
 	defer context.AfterFunc(s.serving, cancel)()
 
+	defer s.watch.Follows()()
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Time{}) // the server's would end the stream
 	w.Header().Set("Content-Type", "application/x-ndjson")

@@ -84,7 +84,10 @@ func add[I, O any](s *Server, op huma.Operation, roles []api.Role, serve func(co
 		op.Security = []map[string][]string{{"bearer": names}}
 		op.Description += " Roles: " + roleList(roles) + "."
 		op.Middlewares = huma.Middlewares{s.only(roles)}
+	} else if op.OperationID != "get-health" {
+		op.Middlewares = huma.Middlewares{s.limited}
 	}
+	op.Middlewares = append(huma.Middlewares{naming(op.OperationID)}, op.Middlewares...)
 	if roles != nil && op.Method != http.MethodGet && !unnamed[op.OperationID] {
 		op.Parameters = append(op.Parameters, keyParameter())
 		serve = once(s, op.OperationID, serve)

@@ -23,6 +23,9 @@ func (s *Server) addRelay() {
 			"It needs no token: the SIM proves itself through the secure channel.",
 		MaxBodyBytes: maxRelayBody,
 	}, public, func(ctx context.Context, in *with[api.RelayOpen]) (*with[api.RelayStep], error) {
+		if err := s.admitSIM(in.Body.ICCID); err != nil {
+			return nil, err
+		}
 		return answer(s.services.Relay.Open(ctx, in.Body))
 	})
 	add(s, huma.Operation{

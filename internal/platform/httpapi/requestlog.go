@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/simroot/simroot/api"
 )
 
@@ -23,6 +25,18 @@ func requestID(ctx context.Context) string {
 	return id
 }
 
+type operationKey struct{}
+
+// naming tells the request log which operation a request has met.
+func naming(operation string) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		if name, ok := ctx.Context().Value(operationKey{}).(*string); ok {
+			*name = operation
+		}
+		next(ctx)
+	}
+}
+
 // logged gives each request an ID, writes one line about it when it is done, and turns a
 // panic into an internal error.
 func (s *Server) logged(next http.Handler) http.Handler {
@@ -31,7 +45,8 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		var random [8]byte
 		rand.Read(random[:]) // never fails (crypto/rand)
 		id := hex.EncodeToString(random[:])
-		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+		operation := "none"
+		r = r.WithContext(context.WithValue(context.WithValue(r.Context(), requestIDKey{}, id), operationKey{}, &operation))
 		w.Header().Set(requestIDHeader, id)
 		answer := &recorder{ResponseWriter: w}
 		defer func() {
@@ -45,8 +60,10 @@ func (s *Server) logged(next http.Handler) http.Handler {
 			} else if p != nil {
 				defer panic(p)
 			}
+			took := time.Since(begun)
+			s.watch.Answered(operation, answer.status, took)
 			s.log.InfoContext(r.Context(), "request", "method", r.Method, "path", logPath(r.URL.Path),
-				"status", answer.status, "duration", time.Since(begun), "request", id)
+				"status", answer.status, "duration", took, "request", id)
 		}()
 		next.ServeHTTP(answer, r)
 	})

@@ -30,6 +30,8 @@ const (
 // Server serves the contract.
 type Server struct {
 	services Services
+	limits   limiters
+	watch    Watch
 	log      *slog.Logger
 	api      huma.API
 	handler  http.Handler
@@ -41,7 +43,10 @@ type Server struct {
 // New returns a server that writes its request log to log.
 func New(services Services, log *slog.Logger) (*Server, error) {
 	mux := http.NewServeMux()
-	s := &Server{services: services, log: log, api: newAPI(mux)}
+	s := &Server{services: services, limits: newLimiters(services.Limits), watch: services.Watch, log: log, api: newAPI(mux)}
+	if s.watch == nil {
+		s.watch = nobody{}
+	}
 	s.serving, s.stop = context.WithCancel(context.Background())
 	s.addRelay()
 	s.addEST()

@@ -42,7 +42,10 @@ type Services struct {
 	Audit       Audit
 	Answers     Answers
 	// KEKs tells which key-encryption keys are in use.
-	KEKs func(context.Context) (api.KEKStatus, error)
+	KEKs   func(context.Context) (api.KEKStatus, error)
+	Limits Limits
+	// Watch is told what is served; nil: nobody is.
+	Watch Watch
 	// Health tells what keeps the platform from working; nil is good health.
 	Health func(context.Context) error
 }
@@ -177,6 +180,22 @@ type AppServers interface {
 	List(ctx context.Context, after string, limit int) (api.Page[api.AppServer], error)
 	Withdraw(ctx context.Context, actor, id string) error
 }
+
+// Watch counts what is served.
+type Watch interface {
+	// Answered tells of a request by its operation, or "none".
+	Answered(operation string, status int, took time.Duration)
+	// Limited tells that a request was one too many for a limit: sim, address or total.
+	Limited(by string)
+	// Follows tells that a feed begins, and gone that it ends.
+	Follows() (gone func())
+}
+
+type nobody struct{}
+
+func (nobody) Answered(string, int, time.Duration) {}
+func (nobody) Limited(string)                      {}
+func (nobody) Follows() func()                     { return func() {} }
 
 // Answers runs a request under a key once: see idempotency.Answers.
 type Answers interface {
