@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"a certificate is known if a SIM or a server has it":                 knownCertificates,
 		"audit entries are a chain":                                          auditChain,
 		"expiring credentials are found when their time has come":            expiring,
+		"the SIMs of a batch are hidden until it is loaded":                  batchesLoad,
 		"envelopes are found by their key-encryption key and replaced once":  envelopesMove,
 		"nodes are known until they have not been seen for a while":          nodesAreForgotten,
 		"a SIM has one enrolment secret, the one that was set last":          oneEnrolmentSecret,
