@@ -65,6 +65,7 @@ func run(write, only string) error {
 		{"two nodes on PostgreSQL", nodesRate},
 		{"tunnel throughput", tunnelRate},
 		{"revocation", revocationTime},
+		{"campaign of revocation", campaignTime},
 		{"warm reconnect through a modem", reconnectTime},
 		{"secrets for a new application server", secretRate},
 		{"handshakes and throughput of psktls", pskRates},
