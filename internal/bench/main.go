@@ -25,7 +25,15 @@ func main() {
 	only := flag.String("only", "", "measure only what has this in its name")
 	growing := flag.Bool("growth", false, "measure growth instead: the same with 10,000 and with 1,000,000 SIMs (takes minutes and gigabytes)")
 	grown := flag.Int("grown", 1_000_000, "with -growth: how many SIMs that is")
+	flooding := flag.Int("flood", 0, "measure instead how soon shards of the revocation list show it while so many credentials are revoked")
 	flag.Parse()
+	if *flooding > 0 {
+		if err := flood(context.Background(), *flooding); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *growing {
 		if err := growth(context.Background(), *grown); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
