@@ -79,6 +79,7 @@ func run(write, only string) error {
 		{"handshakes and throughput of psktls", pskRates},
 		{"middleware in the handshake", guardCost},
 		{"terminator", terminatorCost},
+		{"enrolments per second", enrolmentRate},
 		{"crowd of application servers", crowdTimes},
 		{"import of a batch", importScale},
 		{"replica of a million", replicaScale},
