@@ -30,7 +30,7 @@ import (
 
 // How much is enrolled in a round, and how often the servers take turns.
 const (
-	enrolments      = 1000
+	enrolments      = 800
 	enrolmentRounds = 6
 )
 

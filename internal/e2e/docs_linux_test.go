@@ -59,6 +59,10 @@ func TestThePageOnImportRunsAsWritten(t *testing.T) {
 	runsAsWritten(t, "platform/import.md", "Sealed 2 SIMs into meters.batch", "2 SIMs are good for fleet meters, 0 lines are not", "Imported 2 SIMs into fleet meters", "imported before: 2 SIMs")
 }
 
+func TestThePageOnESTRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "platform/est.md", "serialNumber = 89882119900000000017", "next.crt: OK", "superseded", "active")
+}
+
 // runsAsWritten runs the commands of a page, one after the other, and looks for what they
 // are to print.
 func runsAsWritten(t *testing.T, name string, wants ...string) {

@@ -1,11 +1,11 @@
 package ca
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -42,8 +42,7 @@ type Prepared struct {
 	TBS                 []byte // the bytes that will be signed
 	NotBefore, NotAfter time.Time
 
-	template *x509.Certificate
-	by       *generation
+	by *generation
 }
 
 // IssueSIM lints and signs the certificate of a SIM and returns its DER.
@@ -182,20 +181,34 @@ func (c *CA) prepare(template *x509.Certificate) (*Prepared, error) {
 	}
 	return &Prepared{
 		Serial: SerialText(serial), TBS: tbs,
-		NotBefore: template.NotBefore, NotAfter: template.NotAfter, template: template, by: g,
+		NotBefore: template.NotBefore, NotAfter: template.NotAfter, by: g,
 	}, nil
 }
 
-// Sign signs a certificate that was prepared and returns its DER.
+// Sign signs a certificate that was prepared, the very bytes that were linted, and returns its DER.
 func (c *CA) Sign(p *Prepared) ([]byte, error) {
-	signed, err := x509util.CreateCertificate(p.template, p.by.issuer, p.template.PublicKey, p.by.signer)
+	digest := sha256.Sum256(p.TBS)
+	signature, err := p.by.signer.Sign(rand.Reader, digest[:], crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	if !bytes.Equal(signed.RawTBSCertificate, p.TBS) {
-		return nil, errors.New("ca: what was signed is not what was linted")
+	// A key management service may fail in ways that it does not notice.
+	if key, ok := p.by.issuer.PublicKey.(*ecdsa.PublicKey); !ok || !ecdsa.VerifyASN1(key, digest[:], signature) {
+		return nil, errors.New("ca: the signature is not one of the issuing CA's key")
 	}
-	return signed.Raw, nil
+	signed, err := asn1.Marshal(struct {
+		TBS       asn1.RawValue
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
+	}{
+		asn1.RawValue{FullBytes: p.TBS},
+		pkix.AlgorithmIdentifier{Algorithm: ecdsaWithSHA256},
+		asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	return signed, nil
 }
 
 // Signed tells whether one of the issuing CAs, the present one or one before it that is still trusted, has
@@ -221,6 +234,8 @@ func (c *CA) Check(now time.Time) error {
 	}
 	return nil
 }
+// ecdsaWithSHA256 is the one signature algorithm (RFC 5758, 3.2).
+var ecdsaWithSHA256 = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
 
 // newSerial is a serial number of 16 random bytes, positive and not short (RFC 5280, 4.1.2.2).
 func newSerial() (*big.Int, error) {

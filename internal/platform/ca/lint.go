@@ -33,6 +33,10 @@ var lints = sync.OnceValue(func() []*lint.CertificateLint {
 // was stolen. That cannot be, and asking costs ten times as much as all other lints together.
 const foreignCA = "e_cert_issued_by_compromised_emudhra_ca"
 
+// settings of lints. Looking for private keys that are small numbers costs a number of point
+// additions that grows with their size; those that were seen in the field had up to 8 bits.
+const settings = "[e_ecdsa_small_private_key]\nBits = 8\n"
+
 // linter checks what a CA is about to sign. It signs with a key of its own that is worth
 // nothing, so that nothing of the CA is out before all is well.
 type linter struct {
@@ -48,7 +52,8 @@ func newLinter(parent *x509.Certificate) (*linter, error) {
 	}
 	disguised := *parent
 	disguised.PublicKey = &key.PublicKey
-	return &linter{parent: &disguised, key: key, config: lint.NewEmptyConfig()}, nil
+	config, err := lint.NewConfigFromString(settings)
+	return &linter{parent: &disguised, key: key, config: config}, err
 }
 
 // check lints a template and returns its to-be-signed part, which depends on nothing

@@ -147,7 +147,7 @@ func (l *Life) Enrol(ctx context.Context, e Enrolment) (Record, error) {
 	why := transition.Cause{Time: l.now(), Actor: audit.TheSIM, Note: e.Note}
 	var p plan
 	err = l.store.View(ctx, func(tx store.Tx) (err error) {
-		p, err = newPlan(tx, e, spki, why.Time)
+		p, err = newPlan(tx, e, spki, why.Time, nil)
 		return err
 	})
 	if err != nil {
@@ -164,7 +164,7 @@ func (l *Life) Enrol(ctx context.Context, e Enrolment) (Record, error) {
 	var c store.Credential
 	var done bool
 	err = l.store.Update(ctx, func(tx store.Tx) error {
-		p, err := newPlan(tx, e, spki, why.Time)
+		p, err := newPlan(tx, e, spki, why.Time, &p.fleet)
 		if err != nil {
 			return err
 		}
@@ -230,6 +230,7 @@ type plan struct {
 	secret    *store.EnrolmentSecret // not used up yet
 	proved    *ecdsa.PublicKey       // of a credential that has ended, and was presented
 	over      []store.Credential     // whose time is over
+	active    *store.Credential      // and good
 	lost      *store.Credential      // under way with another key
 	arrived   *store.Credential      // delivered, and presented now
 	resumed   *store.Credential      // keyed with this key: the enrolment before was cut
@@ -241,7 +242,8 @@ func (p plan) changes() bool {
 	return p.secret != nil || p.lost != nil || p.arrived != nil || len(p.over) > 0
 }
 
-func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err error) {
+// newPlan finds out what an enrolment comes to. Fleet spares it reading the fleet again.
+func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time, fleet *api.Fleet) (p plan, err error) {
 	p.enrolment = e
 	var usedFor string
 	if e.Secret != "" {
@@ -267,7 +269,9 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err 
 	case p.sim.Fleet != e.Fleet:
 		return p, refuse.With(api.CodeForbidden, http.StatusForbidden, "SIM %s does not belong to fleet %s: enrol under the label of its own fleet", e.ICCID, e.Fleet)
 	}
-	if p.fleet, err = tx.Fleet(p.sim.Fleet); err != nil {
+	if fleet != nil && fleet.Name == p.sim.Fleet {
+		p.fleet = *fleet
+	} else if p.fleet, err = tx.Fleet(p.sim.Fleet); err != nil {
 		return p, err
 	}
 	if p.fleet.Profile.Type != api.CertificateType {
@@ -340,6 +344,9 @@ func (p *plan) sort(all []store.Credential, spki []byte, now time.Time) {
 			if p.done == nil || c.State == api.Delivered { // the younger of two
 				p.done = c
 			}
+		}
+		if c.State == api.Active && !ended(*c, now) {
+			p.active = c
 		}
 		if c.State.Final() || ended(*c, now) || c.State == api.Active {
 			continue
@@ -416,17 +423,11 @@ func (p plan) request(tx store.Tx, why transition.Cause, spki []byte) (c store.C
 	c = store.Credential{Credential: api.Credential{
 		ID: newID(why.Time), ICCID: p.sim.ICCID, Fleet: p.sim.Fleet, Type: api.CertificateType,
 	}}
-	all, err := tx.CredentialsOf(c.ICCID, why.Time)
-	if err != nil {
-		return c, err
+	inUse := cmp.Or(p.arrived, p.active)
+	if inUse != nil {
+		c.Slot = 1 - inUse.Slot
 	}
-	holds := false
-	for _, other := range all {
-		if other.State == api.Active {
-			c.Slot, holds = 1-other.Slot, true
-		}
-	}
-	if !holds && p.secret == nil { // a secret is an operator's word for the SIM
+	if inUse == nil && p.secret == nil { // a secret is an operator's word for the SIM
 		if err := checkLineage(tx, why.Time, p.fleet, c.ICCID, cmp.Or(p.proved, p.enrolment.Key)); err != nil {
 			return c, err
 		}
@@ -434,11 +435,8 @@ func (p plan) request(tx store.Tx, why transition.Cause, spki []byte) (c store.C
 	if err := checkRate(tx, why.Time, p.fleet, c.ICCID); err != nil {
 		return c, err
 	}
-	if err := transition.Requested(tx, why, &c); err != nil {
-		return c, err
-	}
 	c.PublicKey = spki
-	return c, transition.Credential(tx, why, &c, api.Keyed)
+	return c, transition.Requested(tx, why, &c, api.Keyed)
 }
 
 // checkSecret finds the one-time secret of a SIM. Every refusal is the same: that the SIM is

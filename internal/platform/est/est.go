@@ -82,7 +82,7 @@ func (s *Service) CACerts(ctx context.Context, fleet string, connection *tls.Con
 			}
 		}
 	}
-	content, err := certsOnly(s.authority.Root(), s.authority.Issuer())
+	content, err := certsOnly(s.authority.Root().Raw, s.authority.Issuer().Raw)
 	return encode(content), err
 }
 
@@ -194,10 +194,6 @@ func (s *Service) issue(ctx context.Context, who identity, key *ecdsa.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := x509.ParseCertificate(record.Certificate)
-	if err != nil {
-		return nil, err
-	}
-	content, err := certsOnly(certificate)
+	content, err := certsOnly(record.Certificate)
 	return encode(content), err
 }

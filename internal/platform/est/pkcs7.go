@@ -1,7 +1,6 @@
 package est
 
 import (
-	"crypto/x509"
 	"encoding/asn1"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -16,7 +15,7 @@ var (
 
 // certsOnly is a CMS SignedData without content and without signatures, which is how certificates
 // travel in EST (RFC 7030, 4.1.3; RFC 5272, 4.1), in DER.
-func certsOnly(certificates ...*x509.Certificate) ([]byte, error) {
+func certsOnly(certificates ...[]byte) ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) { // ContentInfo
 		b.AddASN1ObjectIdentifier(oidSignedData)
@@ -27,7 +26,7 @@ func certsOnly(certificates ...*x509.Certificate) ([]byte, error) {
 				b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidData) })
 				b.AddASN1(der.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
 					for _, c := range certificates {
-						b.AddBytes(c.Raw)
+						b.AddBytes(c)
 					}
 				})
 				b.AddASN1(der.SET, func(*cryptobyte.Builder) {}) // signerInfos

@@ -67,13 +67,24 @@ func SIM(tx store.Tx, why Cause, s *store.SIM, to api.SIMState) error {
 	return feed.SIM(tx, why.Time, s.SIM)
 }
 
-// Requested stores a new credential in its first state.
-func Requested(tx store.Tx, why Cause, c *store.Credential) error {
+// Requested stores a new credential in its first state, or in a further one that it has come to
+// at once: the row is stored once, each arrow has its entries.
+func Requested(tx store.Tx, why Cause, c *store.Credential, further ...api.CredentialState) error {
 	c.State, c.Created, c.Updated = api.Requested, why.Time, why.Time
-	if err := tx.InsertCredential(*c); err != nil {
+	if err := record(tx, why, c, ""); err != nil {
 		return err
 	}
-	return record(tx, why, c, "")
+	for _, to := range further {
+		from := c.State
+		if !slices.Contains(credentialArrows[from], to) {
+			return refuse.Conflict("credential %s is %s: it cannot become %s", c.ID, from, to)
+		}
+		c.State = to
+		if err := record(tx, why, c, from); err != nil {
+			return err
+		}
+	}
+	return tx.InsertCredential(*c)
 }
 
 // Credential takes a credential to a new state and stores the row. It refuses an arrow
