@@ -161,61 +161,34 @@ func (l *Life) Enrol(ctx context.Context, e Enrolment) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	// It is signed before the transaction, so that nobody waits for a key in there, and leaves only
+	// after it: no certificate is out of which the store knows nothing. One that the transaction
+	// does not take, because the same request came twice, is forgotten.
+	der, err := l.ca.Sign(prepared)
+	if err != nil {
+		return Record{}, err
+	}
 	var c store.Credential
-	var done bool
 	err = l.store.Update(ctx, func(tx store.Tx) error {
 		p, err := newPlan(tx, e, spki, why.Time, &p.fleet)
 		if err != nil {
 			return err
 		}
-		if c, err = p.begin(tx, why, spki); err != nil {
+		if c, err = p.begin(tx, why, spki); err != nil || p.done != nil {
 			return err
-		}
-		if done = p.done != nil; done {
-			return nil
-		}
-		// The intent comes first: no certificate exists of which the store knows nothing.
-		return tx.InsertIntent(store.Intent{Serial: prepared.Serial, Credential: c.ID, TBS: prepared.TBS, Created: why.Time})
-	})
-	if err != nil || done {
-		return toRecord(c), err
-	}
-	der, err := l.ca.Sign(prepared)
-	if err != nil {
-		return Record{}, err
-	}
-	id := c.ID
-	err = l.store.Update(ctx, func(tx store.Tx) (err error) {
-		var s store.SIM
-		if c, s, err = step(tx, enrolmentSession(id), id); err != nil {
-			return err
-		}
-		if reached(c.State, api.Delivered) && !c.State.Final() { // the same request came twice, and the other was faster
-			return nil
 		}
 		fingerprint := sha256.Sum256(der)
 		c.Certificate, c.Fingerprint, c.Serial = der, fingerprint[:], prepared.Serial
 		c.NotBefore, c.NotAfter = prepared.NotBefore, prepared.NotAfter
-		return deliverEnrolled(tx, why, &c, &s)
+		if p.inUse() != nil {
+			return transition.Through(tx, why, &c, api.Issued, api.Delivered)
+		}
+		if err := transition.Through(tx, why, &c, api.Issued, api.Delivered, api.Active); err != nil {
+			return err
+		}
+		return provisioned(tx, why, &p.sim)
 	})
 	return toRecord(c), err
-}
-
-// deliverEnrolled takes a credential that was signed to the state in which it leaves.
-func deliverEnrolled(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error {
-	all, err := tx.CredentialsOf(c.ICCID, why.Time)
-	if err != nil {
-		return err
-	}
-	for i := range all {
-		if all[i].State == api.Active {
-			return transition.Through(tx, why, c, api.Issued, api.Delivered)
-		}
-	}
-	if err := transition.Through(tx, why, c, api.Issued, api.Delivered, api.Active); err != nil {
-		return err
-	}
-	return provisioned(tx, why, s)
 }
 
 // enrolmentSession stands in the place of a relay session: an onboarding under way loses the SIM
@@ -321,6 +294,9 @@ func (p *plan) afterEnd(tx store.Tx, now time.Time) error {
 	return nil
 }
 
+// inUse is the credential that the SIM has, and keeps until it presents the new one.
+func (p plan) inUse() *store.Credential { return cmp.Or(p.arrived, p.active) }
+
 func presentable(all []store.Credential, id string, now time.Time) bool {
 	for _, c := range all {
 		if c.ID == id {
@@ -372,8 +348,8 @@ func (p *plan) sort(all []store.Credential, spki []byte, now time.Time) {
 	p.lost = nil
 }
 
-// begin carries the plan out as far as the signature.
-func (p plan) begin(tx store.Tx, why transition.Cause, spki []byte) (c store.Credential, err error) {
+// begin carries the plan out as far as a credential that has its key.
+func (p *plan) begin(tx store.Tx, why transition.Cause, spki []byte) (c store.Credential, err error) {
 	for i := range p.over {
 		if err := transition.Credential(tx, byPlatform(why.Time), &p.over[i], api.Expired); err != nil {
 			return c, err
@@ -423,7 +399,7 @@ func (p plan) request(tx store.Tx, why transition.Cause, spki []byte) (c store.C
 	c = store.Credential{Credential: api.Credential{
 		ID: newID(why.Time), ICCID: p.sim.ICCID, Fleet: p.sim.Fleet, Type: api.CertificateType,
 	}}
-	inUse := cmp.Or(p.arrived, p.active)
+	inUse := p.inUse()
 	if inUse != nil {
 		c.Slot = 1 - inUse.Slot
 	}
