@@ -17,6 +17,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"net/http"
 	"time"
 
@@ -41,8 +42,8 @@ type Life interface {
 
 // Authority knows the CA's certificates.
 type Authority interface {
-	Root() *x509.Certificate
-	Issuer() *x509.Certificate
+	Anchors() []byte // PEM: the roots, two while one follows the other
+	Issuers() []byte // PEM
 }
 
 // Service answers requests. It is safe for concurrent use.
@@ -69,7 +70,7 @@ type Request struct {
 	Connection     *tls.ConnectionState
 }
 
-// CACerts is the root and the issuing CA (RFC 7030, 4.1), certs-only PKCS#7 in base64. A device
+// CACerts is the roots and the issuing CAs (RFC 7030, 4.1), certs-only PKCS#7 in base64. A device
 // that presents a credential that was delivered to it shows by this that it has arrived.
 func (s *Service) CACerts(ctx context.Context, fleet string, connection *tls.ConnectionState) ([]byte, error) {
 	if _, err := s.policy(ctx, fleet); err != nil {
@@ -82,7 +83,13 @@ func (s *Service) CACerts(ctx context.Context, fleet string, connection *tls.Con
 			}
 		}
 	}
-	content, err := certsOnly(s.authority.Root().Raw, s.authority.Issuer().Raw)
+	var all [][]byte
+	for _, text := range [][]byte{s.authority.Anchors(), s.authority.Issuers()} {
+		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+			all = append(all, block.Bytes)
+		}
+	}
+	content, err := certsOnly(all...)
 	return encode(content), err
 }
 
