@@ -234,6 +234,7 @@ func (c *CA) Check(now time.Time) error {
 	}
 	return nil
 }
+
 // ecdsaWithSHA256 is the one signature algorithm (RFC 5758, 3.2).
 var ecdsaWithSHA256 = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
 
