@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -125,7 +126,9 @@ func (c *contestant) run(ctx context.Context, calls []call, clients int, fresh b
 	ready, start := make(chan error, clients), make(chan struct{})
 	for i := range clients {
 		group.Go(func() {
-			over := &http.Transport{DisableKeepAlives: fresh, MaxConnsPerHost: 1,
+			// Each from an address of its own, as devices come: the platform limits what one may ask.
+			dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(i+1))}}
+			over := &http.Transport{DisableKeepAlives: fresh, MaxConnsPerHost: 1, DialContext: dialer.DialContext,
 				TLSClientConfig: &tls.Config{RootCAs: c.roots, CurvePreferences: []tls.CurveID{tls.CurveP256}}}
 			defer over.CloseIdleConnections()
 			client := &http.Client{Transport: over}
