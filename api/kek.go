@@ -7,7 +7,7 @@ const PathKEKs = "/v1/keks"
 
 // KEK is a key-encryption key, under which the platform stores secrets.
 type KEK struct {
-	ID   string `json:"id"`             // follows from the key
+	ID   string `json:"id"`             // follows from the key; empty: of secrets stored without it, which are still to be moved
 	Name string `json:"name,omitempty"` // its URI, without what may be secret in it
 	// Current tells that new secrets go under it.
 	Current bool `json:"current"`

@@ -154,7 +154,7 @@ func newKEKStatus() *cobra.Command {
 				case k.Missing:
 					state = "missing"
 				}
-				rows = append(rows, []string{k.ID, state, strconv.Itoa(k.Secrets), orDash(k.Name)})
+				rows = append(rows, []string{orDash(k.ID), state, strconv.Itoa(k.Secrets), orDash(k.Name)})
 			}
 			return table(c.OutOrStdout(), "ID STATE SECRETS KEY", rows)
 		})

@@ -22,6 +22,9 @@ const (
 	rewrapInterval = time.Hour
 )
 
+// unnamedKEK stands for the keys of secrets that were stored by the first release, which noted no ID.
+const unnamedKEK = "not noted: stored by the first release, still to be moved"
+
 // secrets are the key-encryption keys in use, and what moves the stored secrets between them.
 type secrets struct {
 	dir      folder
@@ -126,6 +129,10 @@ func (s *secrets) status(ctx context.Context, rows store.Store) (api.KEKStatus, 
 		id := k.ID()
 		status.Keys = append(status.Keys, api.KEK{ID: id.String(), Name: kms.Name(k.uri), Current: i == 0, Secrets: counts[id]})
 		delete(counts, id)
+	}
+	if n := counts[envelope.KEKID{}]; n > 0 {
+		status.Keys = append(status.Keys, api.KEK{Name: unnamedKEK, Secrets: n})
+		delete(counts, envelope.KEKID{})
 	}
 	missing := status.Keys[len(status.Keys):]
 	for id, n := range counts {

@@ -9,6 +9,9 @@
 // An envelope is a version byte (2), the KEK's ID (8 bytes), the encrypted data key behind its
 // length (2 bytes, big-endian), a nonce (12 bytes) and the ciphertext with its tag (16 bytes).
 //
+// Version 1, of the first release, lacks the KEK's ID: such an envelope opens with whichever of the
+// keys in use it is under, and [Envelope.Rewrap] brings it up to date. No new ones are made.
+//
 // Several KEKs may be in use: new envelopes are made under one of them, and all of them open.
 // An envelope moves to another KEK ([Envelope.Rewrap]) by its data key alone.
 package envelope
@@ -27,10 +30,12 @@ import (
 
 const (
 	version   = 2
+	version1  = 1 // without the KEK's ID
 	keySize   = 32
 	nonceSize = 12
 	tagSize   = 16
 	headSize  = 1 + len(KEKID{}) + 2
+	headSize1 = 1 + 2
 )
 
 // KEKID names a key-encryption key. It follows from the key itself.
@@ -131,23 +136,43 @@ func (e *Envelope) Open(ctx context.Context, record string, sealed []byte) ([]by
 
 // dataKey decrypts the data key of an envelope; rest is what lies under it.
 func (e *Envelope) dataKey(ctx context.Context, record string, sealed []byte) (dataKey, rest []byte, err error) {
-	if len(sealed) < headSize || sealed[0] != version {
+	size := headSize
+	if len(sealed) > 0 && sealed[0] == version1 {
+		size = headSize1
+	}
+	if len(sealed) < size || sealed[0] != version && sealed[0] != version1 {
 		return nil, nil, errors.New("this is no envelope")
 	}
-	id := KEKID(sealed[1:])
-	n := int(binary.BigEndian.Uint16(sealed[headSize-2:]))
-	if rest = sealed[headSize:]; len(rest) < n {
+	n := int(binary.BigEndian.Uint16(sealed[size-2:]))
+	if rest = sealed[size:]; len(rest) < n {
 		return nil, nil, errors.New("the envelope is cut short")
 	}
-	kek := e.keys.Load().all[id]
+	wrapped, rest := rest[:n], rest[n:]
+	all := e.keys.Load().all
+	if sealed[0] == version1 {
+		dataKey, err = unwrapWithAny(ctx, all, wrapped, record)
+		return dataKey, rest, err
+	}
+	id := KEKID(sealed[1:])
+	kek := all[id]
 	if kek == nil {
 		return nil, nil, &UnknownKEKError{id}
 	}
-	dataKey, err = kek.UnwrapKey(ctx, rest[:n], []byte(record))
-	return dataKey, rest[n:], err
+	dataKey, err = kek.UnwrapKey(ctx, wrapped, []byte(record))
+	return dataKey, rest, err
 }
 
-// Rewrap moves the envelope of a record under the current key. It opens the secret, which
+// unwrapWithAny decrypts a data key under a key-encryption key that is not named.
+func unwrapWithAny(ctx context.Context, all map[KEKID]KEK, wrapped []byte, record string) ([]byte, error) {
+	for _, kek := range all {
+		if dataKey, err := kek.UnwrapKey(ctx, wrapped, []byte(record)); err == nil {
+			return dataKey, nil
+		}
+	}
+	return nil, fmt.Errorf("no key-encryption key of this platform opens it: %w; if it is under another, add that key", errNotGenuine)
+}
+
+// Rewrap moves the envelope of a record under the current key, in the current version. It opens the secret, which
 // it clears, lest what cannot be opened be carried on.
 func (e *Envelope) Rewrap(ctx context.Context, record string, sealed []byte) ([]byte, error) {
 	dataKey, rest, err := e.dataKey(ctx, record, sealed)

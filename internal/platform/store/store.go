@@ -244,7 +244,8 @@ type Envelopes interface {
 	// ReplaceEnvelope puts another envelope in the place of one, or fails with ErrNotFound
 	// if that is not there any more.
 	ReplaceEnvelope(old Envelope, sealed []byte) error
-	// CountEnvelopes counts them. It reads all rows.
+	// CountEnvelopes counts them; those that name no key (version 1) are under the zero one. It
+	// reads all rows.
 	CountEnvelopes() (map[[8]byte]int, error)
 }
 

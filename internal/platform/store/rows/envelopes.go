@@ -1,25 +1,30 @@
 package rows
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // The statements on the envelopes of each kind. An envelope begins with a byte for its version
-// and eight for the ID of the key-encryption key (package envelope).
+// and eight for the ID of the key-encryption key (package envelope). Those of version 1 name no key:
+// they count as under none, and are by that under another than any that is asked for.
 var envelopeQueries = map[store.EnvelopeKind]struct{ list, replace, count string }{
 	store.SIMEnvelope: {
 		"SELECT iccid, keys FROM sims WHERE iccid > ? AND substr(keys, 2, 8) <> ? ORDER BY iccid LIMIT ?",
 		"UPDATE sims SET keys = ? WHERE iccid = ? AND keys = ?",
-		"SELECT substr(keys, 2, 8), count(*) FROM sims GROUP BY 1",
+		"SELECT CASE WHEN substr(keys, 1, 1) = ? THEN substr(keys, 1, 1) ELSE substr(keys, 2, 8) END, count(*) FROM sims GROUP BY 1",
 	},
 	store.CredentialEnvelope: {
 		"SELECT id, secret FROM credentials WHERE id > ? AND secret IS NOT NULL AND substr(secret, 2, 8) <> ? ORDER BY id LIMIT ?",
 		"UPDATE credentials SET secret = ? WHERE id = ? AND secret = ?",
-		"SELECT substr(secret, 2, 8), count(*) FROM credentials WHERE secret IS NOT NULL GROUP BY 1",
+		"SELECT CASE WHEN substr(secret, 1, 1) = ? THEN substr(secret, 1, 1) ELSE substr(secret, 2, 8) END, count(*) FROM credentials WHERE secret IS NOT NULL GROUP BY 1",
 	},
 }
+
+// unnamed is how an envelope begins that names no key: with version 1.
+var unnamed = []byte{1}
 
 // EnvelopesNotUnder implements [store.Envelopes].
 func (t *Tx) EnvelopesNotUnder(kind store.EnvelopeKind, kek [8]byte, after string, limit int) ([]store.Envelope, error) {
@@ -50,15 +55,19 @@ func (t *Tx) CountEnvelopes() (map[[8]byte]int, error) {
 		found, err := list(t, func(row scanner) (c count, err error) {
 			err = row.Scan(&c.kek, &c.n)
 			return c, err
-		}, envelopeQueries[kind].count)
+		}, envelopeQueries[kind].count, unnamed)
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range found {
-			if len(c.kek) != 8 {
+			switch {
+			case bytes.Equal(c.kek, unnamed):
+				counts[[8]byte{}] += c.n
+			case len(c.kek) == 8:
+				counts[[8]byte(c.kek)] += c.n
+			default:
 				return nil, fmt.Errorf("store: %d secrets of kind %s are in no envelope", c.n, kind)
 			}
-			counts[[8]byte(c.kek)] += c.n
 		}
 	}
 	return counts, nil

@@ -485,6 +485,9 @@ func envelopesMove(t *testing.T, s store.Store) {
 		}
 		psk, bare := credentialRow("c1", 1, api.Active), credentialRow("c2", 1, api.Superseded)
 		psk.Secret = under(a, "psk")
+		early := simRow(3) // in an envelope of version 1, which names no key
+		early.Keys = []byte("\x01 early")
+		err = errors.Join(err, tx.InsertSIM(early))
 		return errors.Join(err, tx.InsertCredential(psk), tx.InsertCredential(bare), tx.UpdateCredential(psk))
 	})
 	first := store.Envelope{Kind: store.SIMEnvelope, Key: iccid(0), Sealed: under(a, "0")}
@@ -503,9 +506,9 @@ func envelopesMove(t *testing.T, s store.Store) {
 		none, err3 := tx.EnvelopesNotUnder(store.CredentialEnvelope, b, "", 10)
 		counts, err4 := tx.CountEnvelopes()
 		same(t, "first page", left, []store.Envelope{{Kind: store.SIMEnvelope, Key: iccid(1), Sealed: under(a, "1")}})
-		same(t, "second page", last, []store.Envelope{{Kind: store.SIMEnvelope, Key: iccid(2), Sealed: under(a, "2")}})
+		same(t, "second page", last, []store.Envelope{{Kind: store.SIMEnvelope, Key: iccid(2), Sealed: under(a, "2")}, {Kind: store.SIMEnvelope, Key: iccid(3), Sealed: []byte("\x01 early")}})
 		same(t, "secrets of credentials", len(none), 0)
-		same(t, "counts", counts, map[[8]byte]int{a: 2, b: 2})
+		same(t, "counts", counts, map[[8]byte]int{a: 2, b: 2, {}: 1})
 		return errors.Join(err1, err2, err3, err4)
 	})
 }
