@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -142,6 +143,9 @@ func (f *tunnelFlags) keeper(c *cobra.Command, log *slog.Logger) (*device.Keeper
 	if err != nil {
 		return nil, err
 	}
+	if servers := f.streams(); f.onboard && len(servers) > 0 {
+		trust = append(trust, device.WithTrial(device.HandshakeWith(nil, servers...)))
+	}
 	opts, err := f.sim.options(trust...)
 	if err != nil {
 		return nil, err
@@ -170,6 +174,19 @@ func (f *tunnelFlags) keeper(c *cobra.Command, log *slog.Logger) (*device.Keeper
 		}
 		return d, nil
 	}, f.look, log), nil
+}
+
+// streams are the servers that are reached by TLS: a new credential is to work with them
+// before it takes the place of one that does.
+func (f *tunnelFlags) streams() []string {
+	var servers []string
+	for _, s := range f.forwards {
+		forward, err := tunnel.ParseForward(s)
+		if err == nil && forward.Network == tunnel.TCP && !slices.Contains(servers, forward.Remote) { // options tells of errors
+			servers = append(servers, forward.Remote)
+		}
+	}
+	return servers
 }
 
 // options are the flags as the tunnel takes them.
