@@ -260,9 +260,10 @@ func TestCloseEndsEverything(t *testing.T) {
 }
 
 func TestHandshakesThatDoNotGetOnGiveWay(t *testing.T) {
+	const all = 12 * time.Second
 	p := platformtest.New(t)
 	sim := p.Provision(t, platformtest.ICCID(1))
-	m := open(t, p, Options{Handshakes: 2, HandshakeTimeout: 4 * time.Second})
+	m := open(t, p, Options{Handshakes: 2, HandshakeTimeout: all})
 	ln := listen(t, m, serverConfig(t, m, p))
 	var silent []net.Conn
 	for range 3 {
@@ -290,7 +291,7 @@ func TestHandshakesThatDoNotGetOnGiveWay(t *testing.T) {
 	if _, err := silent[0].Read(make([]byte, 1)); err == nil || errors.As(err, &late) && late.Timeout() {
 		t.Errorf("the oldest silent one was not closed: %v", err)
 	}
-	if waited := time.Since(begun); waited > 3*time.Second {
+	if waited := time.Since(begun); waited > all*9/10 { // a quarter is due; the rest is for a busy machine
 		t.Errorf("the device waited %s: until the silent ones had used up all their time", waited)
 	}
 }
