@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/simroot/simroot/iotsafe"
@@ -52,7 +53,7 @@ type Profile struct {
 	// Only for certificates.
 	TrustAnchor iotsafe.ID `json:"trust_anchor,omitempty"`
 	// SecondAnchor is the file for a second root, beside the first while one CA follows
-	// another. Empty: 13.
+	// another. Empty: 13, or, where that is taken, the next that is not.
 	SecondAnchor iotsafe.ID `json:"second_anchor,omitempty"`
 
 	// Organization stands in the subject of every certificate of the fleet, beside the
@@ -109,7 +110,11 @@ func (p Profile) AnchorFiles() []iotsafe.ID {
 	}
 	second := p.SecondAnchor
 	if second == "" {
+		taken := []iotsafe.ID{p.TrustAnchor, p.Slots[0].Certificate, p.Slots[1].Certificate}
 		second = "\x13"
+		for next := byte(0x14); slices.Contains(taken, second); next++ {
+			second = iotsafe.ID([]byte{next})
+		}
 	}
 	return []iotsafe.ID{p.TrustAnchor, second}
 }
