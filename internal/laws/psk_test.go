@@ -25,8 +25,14 @@ func (c *countingSIM) Transmit(ctx context.Context, command []byte) ([]byte, err
 	return c.Card.Transmit(ctx, command)
 }
 
-// platformKey fetches the PSK of a credential as an application server does: sealed.
+// platformKey is the PSK of a credential as an application server uses it.
 func (w *world) platformKey(credential string) psktls.Key {
+	w.t.Helper()
+	return psktls.SecretKey(w.pskOf(credential))
+}
+
+// pskOf fetches the PSK of a credential as an application server does: sealed.
+func (w *world) pskOf(credential string) []byte {
 	w.t.Helper()
 	private, public, err := api.GenerateSealKey()
 	if err != nil {
@@ -48,7 +54,7 @@ func (w *world) platformKey(credential string) psktls.Key {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return psktls.SecretKey(psk)
+	return psk
 }
 
 // A Type II SIM opens TLS 1.2 and 1.3 with the PSK that the platform gave it, in one command,

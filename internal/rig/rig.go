@@ -100,6 +100,11 @@ func (r *Rig) Stop() error {
 	return err
 }
 
+// ServeAdmin serves the platform's metrics and readiness on l until ctx ends.
+func (r *Rig) ServeAdmin(ctx context.Context, l net.Listener) error {
+	return r.opened.ServeAdmin(ctx, l)
+}
+
 // Client returns a client with the given token, which is closed when the rig stops.
 func (r *Rig) Client(token string) (*api.Client, error) {
 	roots, err := api.LoadRoots(r.TrustAnchor())
