@@ -48,6 +48,7 @@ func (s *Server) addPlatform() error {
 	}, public, func(context.Context, *nothing) (*raw, error) {
 		return &raw{openAPIType, document}, nil
 	})
+	exemplify(s.api.OpenAPI())
 	var err error
 	document, err = json.Marshal(s.api.OpenAPI())
 	return err

@@ -111,7 +111,7 @@ func (s *Server) addEST() {
 	} {
 		add(s, huma.Operation{
 			OperationID: verb.id, Method: http.MethodPost, Path: verb.path, Tags: []string{tagEST},
-			Summary: verb.summary, Description: verb.description, MaxBodyBytes: est.MaxRequest, RequestBody: exampleRequest(),
+			Summary: verb.summary, Description: verb.description, MaxBodyBytes: est.MaxRequest, RequestBody: certificateRequest(),
 			Responses: answersWith(certsOnlyType, "The certificate: a certs-only PKCS#7 in base64"),
 		}, public, func(ctx context.Context, in *estBody) (*estAnswer, error) {
 			r, err := in.request()
@@ -126,7 +126,7 @@ func (s *Server) addEST() {
 		OperationID: "est-serverkeygen", Method: http.MethodPost, Path: api.PathESTServerKeygen, Tags: []string{tagEST},
 		Summary:      "Have a key pair made (EST)",
 		Description:  "Makes a key pair and its certificate, in fleets that allow it. The private key is protected by TLS alone, and not kept.",
-		MaxBodyBytes: est.MaxRequest, RequestBody: exampleRequest(),
+		MaxBodyBytes: est.MaxRequest, RequestBody: certificateRequest(),
 		Responses: answersWith(multipartType, "The private key (PKCS#8) and the certificate (certs-only PKCS#7), both in base64"),
 	}, public, func(ctx context.Context, in *estBody) (*estAnswer, error) {
 		r, err := in.request()
@@ -143,11 +143,11 @@ func (s *Server) addEST() {
 	})
 }
 
-// exampleRequest describes the body of a request.
-func exampleRequest() *huma.RequestBody {
+// certificateRequest describes the body of a request.
+func certificateRequest() *huma.RequestBody {
 	return &huma.RequestBody{Required: true, Description: "A PKCS#10 request in DER, in base64 (RFC 8951)",
 		Content: map[string]*huma.MediaType{requestType: {
-			Schema: &huma.Schema{Type: "string", Format: "binary"}, Example: "MIHTMHoCAQAwGDEWMBQGA1UEBRMNODk4ODIxMTk5OTkwMDBZMBMGByqGSM49AgEG..."}}}
+			Schema: &huma.Schema{Type: "string", Format: "binary"}}}}
 }
 
 // keyAndCertificate puts two parts together (RFC 7030, 4.4.2).
