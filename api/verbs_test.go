@@ -52,6 +52,7 @@ func TestEachVerbAsksForItsPath(t *testing.T) {
 		call       func() error
 	}{
 		{"GET /v1/transport-key", "", func() error { return second(c.TransportKey(ctx)) }},
+		{"POST /v1/transport-keys", `"note":"lot 7"`, func() error { return second(c.NewBatchKey(ctx, BatchKeyRequest{Note: "lot 7"})) }},
 		{"GET /v1/trust-anchors", "", func() error { return second(c.TrustAnchors(ctx)) }},
 		{"GET /v1/issuers", "", func() error { return second(c.Issuers(ctx)) }},
 		{"GET /v1/crl", "", func() error { return second(c.CRL(ctx)) }},

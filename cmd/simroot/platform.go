@@ -1,9 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/simroot/simroot/api"
@@ -19,22 +16,6 @@ other verbs are clients of its API, and need --platform, --ca and a token.`,
 	c.AddCommand(newPlatformInit(), newPlatformServe(), newPlatformBackup(), newPlatformRestore(), newAdminToken())
 	for _, verb := range []func() *cobra.Command{newFleets, newSIMs, newCredentials, newCampaigns, newCA, newTokens, newServers, newAudit, newTransportKey, newKEK, newCRL} {
 		c.AddCommand(verb())
-	}
-	return c
-}
-
-func newTransportKey() *cobra.Command {
-	c := &cobra.Command{Use: "transport-key", Short: "Print the key to which SIM keys in batch files are sealed", Args: cobra.NoArgs}
-	n := addConnection(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		return n.with(func(client *api.Client) error {
-			key, err := client.TransportKey(c.Context())
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), hex.EncodeToString(key.Key))
-			return err
-		})
 	}
 	return c
 }

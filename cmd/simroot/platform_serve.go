@@ -34,6 +34,7 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 	names := c.Flags().StringSlice("name", nil, "further DNS names and IP addresses for the platform's own certificate")
 	public := c.Flags().String("public-url", "", "where the outside reaches --http, such as http://pki.example.org: certificates then name revocation lists and OCSP there; remembered")
 	plain := c.Flags().String("http", "", "address to serve revocation lists, OCSP and CA certificates on without TLS; they are signed")
+	batchKeys := c.Flags().Bool("batch-keys-only", false, "refuse batches of SIMs that are sealed to the standing transport key: each needs its own (transport-key new)")
 	keys, exposure := addKeys(c), addExposure(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *data == "" {
@@ -43,7 +44,7 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 		if err != nil {
 			return err
 		}
-		options := platform.Options{Names: *names, Store: connection, NodeAddress: *node, PublicURL: *public}
+		options := platform.Options{Names: *names, Store: connection, NodeAddress: *node, PublicURL: *public, BatchKeysOnly: *batchKeys}
 		if err := exposure.set(&options); err != nil {
 			return err
 		}

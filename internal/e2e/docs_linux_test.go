@@ -56,7 +56,7 @@ func TestThePageOnThePlatformsKeysRunsAsWritten(t *testing.T) {
 }
 
 func TestThePageOnImportRunsAsWritten(t *testing.T) {
-	runsAsWritten(t, "platform/import.md", "Sealed 2 SIMs into meters.batch", "2 SIMs are good for fleet meters, 0 lines are not", "Imported 2 SIMs into fleet meters", "imported before: 2 SIMs")
+	runsAsWritten(t, "platform/import.md", "Sealed 2 SIMs into meters.batch", "Imported 1 SIMs into fleet meters", "lot 7 of Example Cards", "2 SIMs are good for fleet meters, 0 lines are not", "Imported 2 SIMs into fleet meters", "imported before: 2 SIMs")
 }
 
 func TestThePageOnESTRunsAsWritten(t *testing.T) {

@@ -72,6 +72,9 @@ type Options struct {
 	// key-encryption key, and the key of the issuing CA. "" means a file in the directory. A
 	// key that a PKCS#11 token does not hold is made there.
 	KEK, CAKey string
+	// BatchKeysOnly refuses batches of SIMs that are sealed to the standing transport key: each then
+	// needs a key of its own.
+	BatchKeysOnly bool
 	// Log receives the request log and what goes wrong inside; nil means nowhere.
 	Log *slog.Logger
 
@@ -196,6 +199,9 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 	sims, err := registry.New(p.store, secrets, transportKey, clock)
 	if err != nil {
 		return err
+	}
+	if p.options.BatchKeysOnly {
+		sims.BatchKeysOnly()
 	}
 	p.sims = sims
 	changes, err := feed.New(ctx, p.store)

@@ -34,7 +34,7 @@ func (s *Server) addBatches() {
 	add(s, huma.Operation{
 		OperationID: "import-batch", Method: http.MethodPost, Path: api.PathBatches, Tags: []string{tagFleets},
 		Summary: "Import a batch of SIMs",
-		Description: "Takes a batch file: newline-delimited JSON with a header, one SIM a line and a trailer, the SIMs' keys sealed to the platform's transport key. " +
+		Description: "Takes a batch file: newline-delimited JSON with a header, one SIM a line and a trailer, the SIMs' keys sealed to a transport key of the platform. " +
 			"All of it is imported, or nothing, unless keep_good is asked for. Large batches are on the feed a little later.",
 		RequestBody: &huma.RequestBody{Required: true, Description: "The batch file, of at most 1 GiB",
 			Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}},
@@ -44,6 +44,23 @@ func (s *Server) addBatches() {
 		}
 		result, err := s.services.Registry.ImportWith(ctx, actor(ctx), in.Fleet, in.batch, api.ImportOptions{KeepGood: in.Keep, DryRun: in.Dry, ID: in.ID})
 		return answer(result, in.batch.explain(err))
+	})
+}
+
+func (s *Server) addTransportKeys() {
+	add(s, huma.Operation{
+		OperationID: "create-transport-key", Method: http.MethodPost, Path: api.PathTransportKeys, Tags: []string{tagFleets}, DefaultStatus: http.StatusCreated,
+		Summary:     "Create a transport key for one batch",
+		Description: "Makes a key pair and returns its public half, to which the keys of SIMs in one batch file are sealed. The private half is erased once that batch is imported, or when it expires.",
+		RequestBody: exampleBody(map[string]any{"note": "lot 7 of Example Cards", "lifetime": "720h"}),
+	}, writers, func(ctx context.Context, in *with[api.BatchKeyRequest]) (*with[api.BatchKey], error) {
+		return answer(s.services.Registry.NewBatchKey(ctx, actor(ctx), in.Body))
+	})
+	add(s, huma.Operation{
+		OperationID: "list-transport-keys", Method: http.MethodGet, Path: api.PathTransportKeys, Tags: []string{tagFleets},
+		Summary: "List the transport keys for one batch each", Description: "Lists their public halves, and what they were used for.",
+	}, readers, func(ctx context.Context, in *pageInput) (*with[api.Page[api.BatchKey]], error) {
+		return answerPage(s.services.Registry.BatchKeys(ctx, in.After, in.Limit))
 	})
 }
 

@@ -96,6 +96,14 @@ type fakeRegistry struct{ *fake }
 
 func (fakeRegistry) TransportKey() []byte { return make([]byte, api.SealKeySize) }
 
+func (f fakeRegistry) NewBatchKey(_ context.Context, actor string, r api.BatchKeyRequest) (api.BatchKey, error) {
+	return api.BatchKey{Key: make([]byte, api.SealKeySize), Note: r.Note}, f.acted(actor)
+}
+
+func (f fakeRegistry) BatchKeys(context.Context, string, int) (api.Page[api.BatchKey], error) {
+	return api.Page[api.BatchKey]{}, f.err
+}
+
 func (f fakeRegistry) CreateFleet(_ context.Context, actor string, fleet api.Fleet) (api.Fleet, error) {
 	fleet.Profile = fleet.Profile.WithDefaults()
 	return fleet, f.acted(actor)

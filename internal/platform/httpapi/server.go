@@ -52,6 +52,7 @@ func New(services Services, log *slog.Logger) (*Server, error) {
 	s.addEST()
 	s.addFeed()
 	s.addFleets()
+	s.addTransportKeys()
 	s.addSIMs()
 	s.addCredentials()
 	s.addCampaigns()

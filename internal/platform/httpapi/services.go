@@ -53,7 +53,9 @@ type Services struct {
 // Registry knows fleets and SIMs.
 type Registry interface {
 	// TransportKey is the public key to which SIM keys in batches are sealed.
-	TransportKey() []byte
+	TransportKey() []byte // nil: there is none that stands
+	NewBatchKey(ctx context.Context, actor string, r api.BatchKeyRequest) (api.BatchKey, error)
+	BatchKeys(ctx context.Context, after string, limit int) (api.Page[api.BatchKey], error)
 	CreateFleet(ctx context.Context, actor string, f api.Fleet) (api.Fleet, error)
 	UpdateFleet(ctx context.Context, actor, name string, f api.Fleet) (api.Fleet, error)
 	Fleet(ctx context.Context, name string) (api.Fleet, error)

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/refuse"
 )
 
 // pemType is the media type of chains.
@@ -17,7 +18,11 @@ func (s *Server) addTrust() {
 		OperationID: "get-transport-key", Method: http.MethodGet, Path: api.PathTransportKey, Tags: []string{tagTrust},
 		Summary: "Get the transport key", Description: "Returns the X25519 public key to which the keys of SIMs in batch files are sealed. It needs no token.",
 	}, public, func(context.Context, *nothing) (*with[api.TransportKey], error) {
-		return answer(api.TransportKey{Key: s.services.Registry.TransportKey()}, nil)
+		key := s.services.Registry.TransportKey()
+		if key == nil {
+			return nil, refuse.Conflict("this platform takes each batch under a transport key of its own: have one made (simroot platform transport-key new)")
+		}
+		return answer(api.TransportKey{Key: key}, nil)
 	})
 	add(s, huma.Operation{
 		OperationID: "get-trust-anchors", Method: http.MethodGet, Path: api.PathTrustAnchors, Tags: []string{tagTrust},

@@ -42,10 +42,13 @@ func (r *Registry) Work(ctx context.Context, log *slog.Logger, alone bool) {
 	}
 }
 
-// settle finishes what can be finished.
+// settle finishes what can be finished, and erases transport keys that have expired.
 func (r *Registry) settle(ctx context.Context, stale time.Duration) error {
 	var unfinished []store.Batch
 	now := r.now()
+	if err := r.store.Update(ctx, func(tx store.Tx) error { return tx.ForgetTransportKeys(now) }); err != nil {
+		return err
+	}
 	if err := r.store.View(ctx, func(tx store.Tx) (err error) {
 		unfinished, err = tx.UnfinishedBatches(now.Add(time.Second))
 		return err

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -49,11 +48,12 @@ func (r *Registry) ImportWith(ctx context.Context, actor, fleetName string, batc
 	if err != nil {
 		return api.ImportResult{}, refused(err)
 	}
-	if key := file.Header().TransportKey; !bytes.Equal(key, r.public) {
-		return api.ImportResult{}, refuse.BadRequest("batch file, line 1: it is sealed to transport key %x, but that of this platform is %x: have it made with this platform's key", key, r.public)
+	opener, key, err := r.openerFor(ctx, file.Header().TransportKey)
+	if err != nil {
+		return api.ImportResult{}, err
 	}
 	l := &load{
-		registry: r, actor: actor, id: o.ID, fleet: fleetName, keepGood: o.KeepGood, now: r.now(),
+		registry: r, opener: opener, key: key, actor: actor, id: o.ID, fleet: fleetName, keepGood: o.KeepGood, now: r.now(),
 		progress: progress{batch: store.Batch{ID: o.ID, Fleet: fleetName, State: store.BatchLoading}},
 	}
 	if o.DryRun {

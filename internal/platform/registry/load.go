@@ -29,6 +29,8 @@ func (e *knownError) Error() string { return fmt.Sprintf("SIM %s was imported be
 // load is an import under way.
 type load struct {
 	registry  *Registry
+	opener    *api.Opener
+	key       string // its transport key, if that is for this batch only
 	actor     string
 	id, fleet string
 	keepGood  bool
@@ -141,7 +143,7 @@ func (l *load) open(ctx context.Context, e *entry) error {
 	if e.err != nil {
 		return nil
 	}
-	plain, err := e.sealed.OpenWith(l.registry.opener)
+	plain, err := e.sealed.OpenWith(l.opener)
 	if err != nil {
 		e.err = err
 		return nil
@@ -283,6 +285,9 @@ func (l *load) finish(ctx context.Context) error {
 			l.batch.State = store.BatchComplete
 		}
 		if err := l.put(tx, few); err != nil {
+			return err
+		}
+		if err := l.useKey(tx); err != nil {
 			return err
 		}
 		return imported(tx, l.now, l.actor, l.batch)

@@ -45,6 +45,9 @@ type Registry struct {
 	envelope *envelope.Envelope
 	opener   *api.Opener // of what is sealed to the transport key
 	public   []byte
+
+	batchKeysOnly bool // see [Registry.BatchKeysOnly]
+
 	announce chan struct{} // has a batch put on the feed
 	now      func() time.Time
 }
@@ -63,8 +66,17 @@ func New(s store.Store, e *envelope.Envelope, transportKey []byte, now func() ti
 	return &Registry{store: s, envelope: e, opener: opener, public: public, announce: make(chan struct{}, 1), now: clock.Of(now)}, nil
 }
 
-// TransportKey is the public key that batch files have to be sealed to.
-func (r *Registry) TransportKey() []byte { return r.public }
+// TransportKey is the standing public key that batch files may be sealed to; nil: there is none.
+func (r *Registry) TransportKey() []byte {
+	if r.batchKeysOnly {
+		return nil
+	}
+	return r.public
+}
+
+// BatchKeysOnly has the registry refuse batches that are sealed to the standing key
+// ([Registry.NewBatchKey] makes others). It is called before anything else.
+func (r *Registry) BatchKeysOnly() { r.batchKeysOnly = true }
 
 var fleetName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 

@@ -67,6 +67,7 @@ type Tx interface {
 	Envelopes
 	Campaigns
 	Batches
+	TransportKeys
 	Nodes
 	ServerCertificates
 
@@ -222,10 +223,11 @@ type EnvelopeKind string
 const (
 	SIMEnvelope        EnvelopeKind = "sim"        // the keys of a SIM, by ICCID
 	CredentialEnvelope EnvelopeKind = "credential" // a PSK, by ID
+	TransportEnvelope  EnvelopeKind = "transport"  // a private transport key, by its public half
 )
 
 // EnvelopeKinds are all of them.
-var EnvelopeKinds = []EnvelopeKind{SIMEnvelope, CredentialEnvelope}
+var EnvelopeKinds = []EnvelopeKind{SIMEnvelope, CredentialEnvelope, TransportEnvelope}
 
 // Envelope is a stored secret.
 type Envelope struct {

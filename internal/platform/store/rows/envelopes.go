@@ -21,6 +21,11 @@ var envelopeQueries = map[store.EnvelopeKind]struct{ list, replace, count string
 		"UPDATE credentials SET secret = ? WHERE id = ? AND secret = ?",
 		"SELECT CASE WHEN substr(secret, 1, 1) = ? THEN substr(secret, 1, 1) ELSE substr(secret, 2, 8) END, count(*) FROM credentials WHERE secret IS NOT NULL GROUP BY 1",
 	},
+	store.TransportEnvelope: {
+		"SELECT id, secret FROM transport_keys WHERE id > ? AND secret IS NOT NULL AND substr(secret, 2, 8) <> ? ORDER BY id LIMIT ?",
+		"UPDATE transport_keys SET secret = ? WHERE id = ? AND secret = ?",
+		"SELECT CASE WHEN substr(secret, 1, 1) = ? THEN substr(secret, 1, 1) ELSE substr(secret, 2, 8) END, count(*) FROM transport_keys WHERE secret IS NOT NULL GROUP BY 1",
+	},
 }
 
 // unnamed is how an envelope begins that names no key: with version 1.

@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"audit entries are a chain":                                          auditChain,
 		"expiring credentials are found when their time has come":            expiring,
 		"the SIMs of a batch are hidden until it is loaded":                  batchesLoad,
+		"transport keys are used once, and forgotten":                        transportKeysAreUsedOnce,
 		"envelopes are found by their key-encryption key and replaced once":  envelopesMove,
 		"nodes are known until they have not been seen for a while":          nodesAreForgotten,
 		"a SIM has one enrolment secret, the one that was set last":          oneEnrolmentSecret,

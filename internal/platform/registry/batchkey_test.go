@@ -1,0 +1,154 @@
+package registry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/fixture"
+	"github.com/simroot/simroot/internal/platform/store"
+)
+
+func newBatchKey(t *testing.T, w *fixture.World) []byte {
+	t.Helper()
+	key, err := w.Registry.NewBatchKey(t.Context(), "test", api.BatchKeyRequest{Note: "lot 7", Lifetime: api.Duration(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.Key
+}
+
+// sealedTo is a batch file under a transport key.
+func sealedTo(t *testing.T, key []byte, iccids ...string) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	b, err := api.NewBatchWriter(&file, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, iccid := range iccids {
+		if err := b.Add(fixture.Plain(iccid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// privateHalf is what is stored of the private half of a transport key.
+func privateHalf(t *testing.T, w *fixture.World, key []byte) (secret []byte) {
+	t.Helper()
+	if err := w.Store.View(t.Context(), func(tx store.Tx) error {
+		k, err := tx.TransportKey(hex.EncodeToString(key))
+		secret = k.Secret
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+func TestATransportKeyForOneBatchIsErasedByItsImport(t *testing.T) {
+	w := fixture.New(t)
+	key := newBatchKey(t, w)
+	file := sealedTo(t, key, fixture.ICCID(1), fixture.ICCID(2))
+	load := func(file []byte, o api.ImportOptions) (api.ImportResult, error) {
+		return w.Registry.ImportWith(t.Context(), "test", "meters", bytes.NewReader(file), o)
+	}
+
+	if r, err := load(file, api.ImportOptions{DryRun: true}); err != nil || r.Imported != 2 {
+		t.Fatal(r, err)
+	}
+	if _, err := load(file[:len(file)-20], api.ImportOptions{}); err == nil {
+		t.Fatal("a file that is cut short is imported")
+	}
+	if privateHalf(t, w, key) == nil {
+		t.Fatal("the key is gone before a batch was imported with it")
+	}
+
+	if r, err := load(file, api.ImportOptions{ID: "lot-7"}); err != nil || r.Imported != 2 {
+		t.Fatal(r, err)
+	}
+	if _, _, keys, err := w.Registry.Admit(t.Context(), fixture.ICCID(2)); err != nil || !bytes.Equal(keys.DEK, fixture.Plain(fixture.ICCID(2)).DEK) {
+		t.Errorf("the SIM's keys: %v", err)
+	}
+	if privateHalf(t, w, key) != nil {
+		t.Error("the private half is still there")
+	}
+	if r, err := load(file, api.ImportOptions{ID: "lot-7"}); err != nil || !r.Repeated {
+		t.Errorf("the same batch again: %+v, %v", r, err)
+	}
+	_, err := load(sealedTo(t, key, fixture.ICCID(3)), api.ImportOptions{ID: "lot-8"})
+	fixture.Refused(t, err, api.CodeConflict)
+
+	listed, err := w.Registry.BatchKeys(t.Context(), "", 10)
+	if err != nil || len(listed.Items) != 1 || !bytes.Equal(listed.Items[0].Key, key) || listed.Items[0].Batch != "lot-7" || listed.Items[0].Used.IsZero() {
+		t.Errorf("listed: %+v, %v", listed, err)
+	}
+}
+
+func TestOfTwoImportsAtOnceUnderOneTransportKeyOneIsRefused(t *testing.T) {
+	w := fixture.New(t)
+	key := newBatchKey(t, w)
+	slow, fast := sealedTo(t, key, fixture.ICCID(1)), sealedTo(t, key, fixture.ICCID(2))
+	first := true
+	_, err := w.Registry.Import(t.Context(), "test", "meters", &looking{bytes.NewReader(slow), func() error {
+		if first { // the slow one has its key in hand by now
+			first = false
+			if r, err := w.Registry.Import(t.Context(), "test", "meters", bytes.NewReader(fast)); err != nil || r.Imported != 1 {
+				t.Error(r, err)
+			}
+		}
+		return io.EOF
+	}})
+	fixture.Refused(t, err, api.CodeConflict)
+	if n := count(t, w); n != 1 {
+		t.Errorf("%d SIMs are there", n)
+	}
+}
+
+func TestATransportKeyForOneBatchExpiresAndIsErased(t *testing.T) {
+	w := fixture.New(t)
+	key := newBatchKey(t, w)
+	w.Pass(time.Hour)
+	_, err := w.Registry.Import(t.Context(), "test", "meters", bytes.NewReader(sealedTo(t, key, fixture.ICCID(1))))
+	fixture.Refused(t, err, api.CodeConflict)
+
+	other := newBatchKey(t, w)
+	done := make(chan struct{})
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	go func() { defer close(done); w.Registry.Work(ctx, slog.New(slog.DiscardHandler), true) }()
+	for privateHalf(t, w, key) != nil {
+		if ctx.Err() != nil {
+			t.Fatal("the key that has expired is still there")
+		}
+		runtime.Gosched()
+	}
+	stop()
+	<-done
+	if privateHalf(t, w, other) == nil {
+		t.Error("a key that has not expired is gone")
+	}
+}
+
+func TestAPlatformMayRefuseItsStandingTransportKey(t *testing.T) {
+	w := fixture.New(t)
+	standing := w.Registry.TransportKey()
+	w.Registry.BatchKeysOnly()
+	if w.Registry.TransportKey() != nil {
+		t.Error("the standing key is still given out")
+	}
+	_, err := w.Registry.Import(t.Context(), "test", "meters", bytes.NewReader(sealedTo(t, standing, fixture.ICCID(1))))
+	fixture.Refused(t, err, api.CodeConflict)
+	if _, err := w.Registry.Import(t.Context(), "test", "meters", bytes.NewReader(sealedTo(t, newBatchKey(t, w), fixture.ICCID(1)))); err != nil {
+		t.Error(err)
+	}
+}
