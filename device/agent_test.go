@@ -239,7 +239,7 @@ func TestRetryAfterIsHonouredAndBounded(t *testing.T) {
 			})
 			s := p.after(0)
 			p.want(s, AgentRetrying, 1)
-			if until := s.NextAttempt.Sub(time.Now()); until < c.least-time.Second || until > c.most+time.Second || s.Code != api.CodeTooManyRequests {
+			if until := time.Until(s.NextAttempt); until < c.least-time.Second || until > c.most+time.Second || s.Code != api.CodeTooManyRequests {
 				t.Errorf("asked for %v, waits %v: %+v", c.asked, until, s)
 			}
 			p.set(func() { p.answer = nil })

@@ -79,11 +79,10 @@ func (d *Device) checkChain(ctx context.Context, c *checker, chain []*x509.Certi
 		return fmt.Errorf("%w: its certificate is itself what the host trusts, and no anchor has signed it", ErrServerCheck)
 	}
 	below, anchor := chain[len(chain)-2], chain[len(chain)-1]
-	name := string(anchor.RawSubjectPublicKeyInfo)
 	var err error
-	if id, held := c.held[name]; held {
+	if id, held := c.held[string(anchor.RawSubjectPublicKeyInfo)]; held {
 		err = d.applet.VerifyCertificate(ctx, id, below)
-	} else if key, known := c.anchors[name]; known && c.spare != "" {
+	} else if key, known := c.anchors[string(anchor.RawSubjectPublicKeyInfo)]; known && c.spare != "" {
 		err = d.applet.VerifyCertificateBy(ctx, c.spare, key, below)
 	} else {
 		err = fmt.Errorf("its chain ends in %q, which is no anchor on the SIM", anchor.Subject)

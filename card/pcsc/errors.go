@@ -8,7 +8,7 @@ import (
 // What callers may have to tell apart.
 var (
 	// ErrUnsupported: this build has no way to PC/SC.
-	ErrUnsupported = errors.New("PC/SC readers are supported on Linux only, on its usual processors: use simroot there, or reach the card by modem: or tcp:")
+	ErrUnsupported = errors.New("PC/SC readers are supported on Linux only, on its usual processors: use simroot there, or reach the card as modem:… or tcp:…")
 
 	// ErrNoService: the PC/SC daemon or its library is missing, or does not run.
 	ErrNoService = errors.New("the PC/SC service does not answer: install pcscd (on Debian: apt-get install pcscd) and start it (systemctl start pcscd.socket, or pcscd -f)")

@@ -100,7 +100,7 @@ func TestPlainMQTTClientsReachATLSBrokerThroughTheTunnel(t *testing.T) {
 	tun.publishes(t, 0, 1, []byte("23.4 kWh"))
 	tun.publishes(t, 1, 0, megabyte)
 	broker.Stop()
-	broker = startOpen()
+	startOpen()
 	tun.publishes(t, 0, 1, []byte("to the broker started anew"))
 
 	sim.Stop()
