@@ -10,8 +10,9 @@ const (
 	PathTransportKey = "/v1/transport-key" // GET, public: [TransportKey]
 	PathTrustAnchors = "/v1/trust-anchors" // GET, public: PEM certificates
 	PathIssuers      = "/v1/issuers"       // GET, public: PEM certificates of the issuing CAs
-	PathCRL          = "/v1/crl"           // GET, public: DER, the issuing CA's current CRL
+	PathCRL          = "/v1/crl"           // GET, public: DER, the current CRL of the CA that issues
 	PathCRLDelta     = "/v1/crl/delta"     // GET, public: DER, what has changed on it in the last day
+	PathCRLs         = "/v1/crls"          // GET, public: PEM, the CRLs of all CAs that are trusted
 	PathOCSP         = "/v1/ocsp"          // POST, and GET /{request}, public: OCSP (RFC 6960)
 	PathRootCRL      = "/v1/root-crl"      // GET, public: DER, the root's CRL, for servers that want one of every CA
 	PathFleets       = "/v1/fleets"        // GET: [Page] of [Fleet], POST: [Fleet]
@@ -26,8 +27,22 @@ const (
 	PathHealth       = "/healthz"          // GET, public
 )
 
-// CRLShardPath is where one part of the CRL is found, GET, public: DER.
-func CRLShardPath(shard int) string { return PathCRL + "/shards/" + strconv.Itoa(shard) }
+// CRLPath is where the complete CRL of an issuing CA is found, GET, public: DER. CAs are numbered from 1
+// on: 2 is the one that follows 1.
+func CRLPath(ca int) string { return PathCRL + "/cas/" + strconv.Itoa(ca) }
+
+// CRLDeltaPath is where it is found what has changed on it in the last day, GET, public: DER.
+func CRLDeltaPath(ca int) string { return CRLPath(ca) + "/delta" }
+
+// CRLShardPath is where one part of the CRL of an issuing CA is found, GET, public: DER. Certificates of
+// the first CA name a shorter path.
+func CRLShardPath(ca, shard int) string {
+	path := PathCRL
+	if ca != 1 {
+		path = CRLPath(ca)
+	}
+	return path + "/shards/" + strconv.Itoa(shard)
+}
 
 // Page is one page of a list. Next is the value of "after" for the next page, empty on the last.
 type Page[T any] struct {

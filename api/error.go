@@ -20,6 +20,7 @@ const (
 	CodeUnknownCampaign Code = "unknown_campaign"   //
 	CodeUnknownToken    Code = "unknown_token"      //
 	CodeUnknownCert     Code = "unknown_cert"       // of a server
+	CodeUnknownCA       Code = "unknown_ca"         // an issuing CA that is not trusted any more, or not yet there
 	CodeUnknownServer   Code = "unknown_appserver"  //
 	CodeTokenUsed       Code = "token_used"         // the one-time token was used with another key
 	CodeUnknownSession  Code = "unknown_session"    // the relay session has ended or never was: start again

@@ -27,7 +27,7 @@ func (c *Client) Issuers(ctx context.Context) ([]byte, error) {
 	return get[[]byte](ctx, c, PathIssuers)
 }
 
-// CRL fetches the issuing CA's current revocation list, in DER.
+// CRL fetches the current revocation list of the CA that issues, in DER.
 func (c *Client) CRL(ctx context.Context) ([]byte, error) {
 	return get[[]byte](ctx, c, PathCRL)
 }
@@ -37,9 +37,25 @@ func (c *Client) CRLDelta(ctx context.Context) ([]byte, error) {
 	return get[[]byte](ctx, c, PathCRLDelta)
 }
 
-// CRLShard fetches one part of the revocation list, in DER: the one that certificates name.
-func (c *Client) CRLShard(ctx context.Context, shard int) ([]byte, error) {
-	return get[[]byte](ctx, c, CRLShardPath(shard))
+// CRLShard fetches one part of the revocation list of an issuing CA, in DER: the one that certificates name.
+func (c *Client) CRLShard(ctx context.Context, ca, shard int) ([]byte, error) {
+	return get[[]byte](ctx, c, CRLShardPath(ca, shard))
+}
+
+// CRLOf fetches the complete revocation list of one issuing CA, in DER; see [CRLPath].
+func (c *Client) CRLOf(ctx context.Context, ca int) ([]byte, error) {
+	return get[[]byte](ctx, c, CRLPath(ca))
+}
+
+// CRLDeltaOf fetches what has changed on it during the last day, in DER.
+func (c *Client) CRLDeltaOf(ctx context.Context, ca int) ([]byte, error) {
+	return get[[]byte](ctx, c, CRLDeltaPath(ca))
+}
+
+// CRLs fetches the complete revocation lists of all CAs that are trusted, in PEM: of every issuing CA that
+// may have certificates in use, and of the roots above that have one. It is what TLS servers take as a file.
+func (c *Client) CRLs(ctx context.Context) ([]byte, error) {
+	return get[[]byte](ctx, c, PathCRLs)
 }
 
 // RootCRL fetches the root's revocation list, in DER: on it stand revoked issuing CAs. Some TLS servers

@@ -59,50 +59,83 @@ func (a *authorities) fetchCAs(ctx context.Context) error {
 	return nil
 }
 
-// fetchCRLs fetches the CRLs, of the root too if it has one, and notes when they must be fetched again.
+// fetchCRLs fetches the CRLs of all CAs, of the roots too if they have one, and notes when they must be fetched
+// again. They may be the first to tell that one CA follows another: then the CA certificates are fetched as well.
 func (a *authorities) fetchCRLs(ctx context.Context) error {
-	issuing, err := a.platform.CRL(ctx)
+	fetched, err := a.platform.CRLs(ctx)
 	if err != nil {
-		return fmt.Errorf("fetch the CRL: %w", err)
+		return fmt.Errorf("fetch the CRLs: %w", err)
 	}
-	lists := [][]byte{issuing}
-	switch root, err := a.platform.RootCRL(ctx); {
-	case err == nil:
-		lists = append(lists, root)
-	case !api.HasCode(err, api.CodeConflict):
-		return fmt.Errorf("fetch the root's CRL: %w", err)
+	lists, err := parseCRLs(fetched)
+	if err != nil {
+		return err
+	}
+	if a.checkCRLs(lists) != nil {
+		if err := a.fetchCAs(ctx); err != nil {
+			return err
+		}
+		if err := a.checkCRLs(lists); err != nil {
+			return err
+		}
 	}
 	var text bytes.Buffer
 	var ends time.Time
-	for _, der := range lists {
-		list, err := x509.ParseRevocationList(der)
-		if err != nil {
-			return fmt.Errorf("CRL: %w", err)
-		}
-		if err := a.checkCRL(list); err != nil {
-			return err
-		}
+	for _, list := range lists {
 		if ends.IsZero() || list.NextUpdate.Before(ends) {
 			ends = list.NextUpdate
 		}
-		pem.Encode(&text, &pem.Block{Type: "X509 CRL", Bytes: der}) //nolint:errcheck // a buffer
+		pem.Encode(&text, &pem.Block{Type: "X509 CRL", Bytes: list.Raw}) //nolint:errcheck // a buffer
 	}
 	a.crls, a.crlEnds = text.Bytes(), ends
 	return nil
 }
 
-// checkCRL refuses a CRL with which a server would refuse every device: one of a CA that it
-// does not know, or one that is past its end.
-func (a *authorities) checkCRL(list *x509.RevocationList) error {
+func parseCRLs(text []byte) (lists []*x509.RevocationList, err error) {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return lists, nil
+		}
+		list, err := x509.ParseRevocationList(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("CRL: %w", err)
+		}
+		lists = append(lists, list)
+	}
+}
+
+// checkCRLs refuses CRLs with which a server would refuse every device, or all of one issuing CA.
+func (a *authorities) checkCRLs(lists []*x509.RevocationList) error {
+	listed := map[*x509.Certificate]bool{}
+	for _, list := range lists {
+		by, err := a.checkCRL(list)
+		if err != nil {
+			return err
+		}
+		listed[by] = true
+	}
+	for _, c := range a.certs {
+		if !isRoot(c) && !listed[c] {
+			return fmt.Errorf("the platform has no CRL of its issuing CA %q", c.Subject)
+		}
+	}
+	return nil
+}
+
+func isRoot(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
+
+// checkCRL finds the CA that has signed a CRL. It refuses one of a CA that it does not know, or one that is
+// past its end.
+func (a *authorities) checkCRL(list *x509.RevocationList) (by *x509.Certificate, err error) {
 	if !list.NextUpdate.IsZero() && list.NextUpdate.Before(time.Now()) {
-		return fmt.Errorf("CRL of %q: it ended at %s: check the clocks of platform and server", list.Issuer, list.NextUpdate)
+		return nil, fmt.Errorf("CRL of %q: it ended at %s: check the clocks of platform and server", list.Issuer, list.NextUpdate)
 	}
 	for _, c := range a.certs {
 		if list.CheckSignatureFrom(c) == nil {
-			return nil
+			return c, nil
 		}
 	}
-	return fmt.Errorf("CRL of %q: it is not signed by a CA of the platform", list.Issuer)
+	return nil, fmt.Errorf("CRL of %q: it is not signed by a CA of the platform", list.Issuer)
 }
 
 // nobody is a CA certificate whose key was thrown away, in PEM: no client has a certificate of it.
@@ -120,22 +153,28 @@ var nobody = sync.OnceValues(func() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), err
 })
 
-// WholeChain tells with an error that CRLs are missing for servers that want one of every CA in a chain.
-func WholeChain(crls []byte) error {
+// WholeChain tells with an error that CRLs are missing for servers that want one of every CA in a chain: each
+// of the CAs needs one.
+func WholeChain(cas, crls []byte) error {
+	lists, err := parseCRLs(crls)
+	if err != nil {
+		return err
+	}
 	issuers := map[string]bool{}
-	for rest := crls; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		list, err := x509.ParseRevocationList(block.Bytes)
-		if err != nil {
-			return fmt.Errorf("CRL: %w", err)
-		}
+	for _, list := range lists {
 		issuers[string(list.RawIssuer)] = true
 	}
-	if len(issuers) < 2 {
-		return errors.New("the platform has no CRL of its root, and without one this server would refuse every client: crl.pem stays as it was; put the root's key back for one start of the platform")
+	for {
+		var block *pem.Block
+		if block, cas = pem.Decode(cas); block == nil {
+			return nil
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("CA certificate: %w", err)
+		}
+		if !issuers[string(c.RawSubject)] {
+			return fmt.Errorf("the platform has no CRL of %q, and without one this server would refuse its clients: crl.pem stays as it was; if it is a root, put the root's key back for one start of the platform", c.Subject)
+		}
 	}
-	return nil
 }

@@ -177,10 +177,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// await waits until there is something to do: a change, another view on the age of the replica, or the
-// given time. It tells whether ctx goes on.
+// await waits until there is something to do: a change, another view on the age of the replica, other CAs, or
+// the given time. It tells whether ctx goes on.
 func (k *Keeper) await(ctx context.Context, due time.Time, was *appserver.Status) bool {
 	look := time.Now().Add(lookEvery)
+	cas := k.m.ClientCAs()
 	for {
 		timer := time.NewTimer(min(time.Until(due), staleEvery))
 		select {
@@ -194,7 +195,7 @@ func (k *Keeper) await(ctx context.Context, due time.Time, was *appserver.Status
 			s := k.m.Synced()
 			turned := s.Stale != was.Stale || s.Cut != was.Cut
 			*was = s
-			if turned || !time.Now().Before(due) {
+			if turned || k.m.ClientCAs() != cas || !time.Now().Before(due) {
 				return true
 			}
 			if time.Now().Before(look) {

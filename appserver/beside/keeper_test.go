@@ -209,7 +209,7 @@ func TestWithoutTheCRLConnectionsEndOnceAndOnceMoreWhenItIsThere(t *testing.T) {
 	w.forget()
 	w.SetCredential(sim.Credential, api.Revoked)
 	w.await(t, "end "+sim.ICCID, 1)
-	w.log.await(t, "fetch the CRL")
+	w.log.await(t, "fetch the CRLs")
 	// A change is worked off after what is tried each second meanwhile.
 	other := w.Provision(t, platformtest.ICCID(2))
 	w.SetCredential(other.Credential, api.Revoked)

@@ -79,7 +79,7 @@ func (p *proxy) Files(s beside.State) ([]beside.File, error) {
 	}
 	var err error
 	if s.CRLs != nil {
-		if err = beside.WholeChain(s.CRLs); err == nil {
+		if err = beside.WholeChain(s.CAs, s.CRLs); err == nil {
 			files = append(files, beside.File{Name: crlFile, Content: s.CRLs})
 		}
 	}

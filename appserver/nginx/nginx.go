@@ -70,7 +70,7 @@ func (s *server) Files(state beside.State) (files []beside.File, err error) {
 		files = append(files, beside.File{Name: caFile, Content: trusted})
 	}
 	if state.CRLs != nil {
-		if failed := beside.WholeChain(state.CRLs); failed != nil {
+		if failed := beside.WholeChain(state.CAs, state.CRLs); failed != nil {
 			return files, errors.Join(err, failed)
 		}
 		files = append(files, beside.File{Name: crlFile, Content: state.CRLs})

@@ -22,26 +22,37 @@ other verbs are clients of its API, and need --platform, --ca and a token.`,
 
 func newCRL() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "crl [--delta | --shard N]",
+		Use:   "crl [--all | [--ca N] [--delta | --shard N]]",
 		Short: "Write the current certificate revocation list, DER, to standard output",
-		Long: `Writes the complete list; with --delta what has changed on it during the last day
-(RFC 5280, 5.2.4); with --shard one of the 64 parts that certificates name.`,
-		Example: `  simroot platform crl >revoked.crl
+		Long: `Writes the complete list of the CA that issues; with --delta what has changed on it during
+the last day (RFC 5280, 5.2.4); with --shard one of the 64 parts that certificates name.
+During a rollover of the CA there are lists of two: --ca says of which. With --all the
+complete lists of all, and of their roots, are written in PEM: what TLS servers read.`,
+		Example: `  simroot platform crl --all >crl.pem
   simroot platform crl --shard 7 | openssl crl -inform DER -text -noout`,
 		Args: cobra.NoArgs,
 	}
 	delta := c.Flags().Bool("delta", false, "what has changed during the last day")
 	shard := c.Flags().Int("shard", -1, "one part, 0 to 63")
-	c.MarkFlagsMutuallyExclusive("delta", "shard")
+	ca := c.Flags().Int("ca", 0, "the list of this issuing CA: 1 is the first, 2 the one that follows it")
+	all := c.Flags().Bool("all", false, "the lists of all CAs, in PEM")
+	c.MarkFlagsMutuallyExclusive("delta", "shard", "all")
+	c.MarkFlagsMutuallyExclusive("ca", "all")
 	n := addConnection(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return n.with(func(client *api.Client) (err error) {
 			var der []byte
 			switch {
+			case *all:
+				der, err = client.CRLs(c.Context())
+			case *shard >= 0:
+				der, err = client.CRLShard(c.Context(), max(*ca, 1), *shard)
+			case *delta && *ca > 0:
+				der, err = client.CRLDeltaOf(c.Context(), *ca)
 			case *delta:
 				der, err = client.CRLDelta(c.Context())
-			case *shard >= 0:
-				der, err = client.CRLShard(c.Context(), *shard)
+			case *ca > 0:
+				der, err = client.CRLOf(c.Context(), *ca)
 			default:
 				der, err = client.CRL(c.Context())
 			}

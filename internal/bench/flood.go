@@ -59,7 +59,7 @@ func flood(ctx context.Context, count int) (err error) {
 		}
 		committed := time.Now()
 		revoking += committed.Sub(began)
-		der, err := w.CRL.Shard(ctx, ca.ShardOf(last.Serial))
+		der, err := w.CRL.Shard(ctx, 1, ca.ShardOf(last.Serial))
 		served = append(served, ms(time.Since(committed)))
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ func flood(ctx context.Context, count int) (err error) {
 		}
 	}
 	began := time.Now()
-	complete, err := w.CRL.Complete(ctx)
+	complete, err := w.CRL.Complete(ctx, 1)
 	if err != nil {
 		return err
 	}

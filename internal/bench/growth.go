@@ -117,7 +117,7 @@ func growthMeasures(large int) []growthMeasure {
 		{"a page of 100 credentials of a fleet", credentials(credential.Filter{Fleet: "meters"}, 100)},
 		{"a page of 100 credentials that are revoked", credentials(credential.Filter{State: api.Revoked}, 100)},
 		{"the credentials of a SIM", credentials(credential.Filter{ICCID: iccid(smallStore/2, "meters")}, 2)},
-		{"the delta of the revocation list", func(ctx context.Context, w *world, _ int) error { _, err := w.CRL.Delta(ctx); return err }},
+		{"the delta of the revocation list", func(ctx context.Context, w *world, _ int) error { _, err := w.CRL.Delta(ctx, 1); return err }},
 	}
 }
 

@@ -230,10 +230,6 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 	if p.node != nil {
 		sessions = p.node.Relay(sessions)
 	}
-	responder, err := ocsp.New(p.store, authority, clock)
-	if err != nil {
-		return err
-	}
 	p.server, err = httpapi.New(httpapi.Services{
 		Registry:    sims,
 		Credentials: p.life,
@@ -250,7 +246,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 		Limits:      *p.options.Limits,
 		Watch:       p.metrics,
 		KEKs:        func(ctx context.Context) (api.KEKStatus, error) { return p.secrets.status(ctx, p.store) },
-		OCSP:        responder,
+		OCSP:        ocsp.New(p.store, authority, clock),
 		Servers:     servers.New(p.store, authority, clock),
 		Audit:       p.trail,
 		Health:      p.health,

@@ -38,6 +38,7 @@ type CA struct {
 func NewCA(t testing.TB) *CA {
 	t.Helper()
 	ca := &CA{serial: 1000, Roots: x509.NewCertPool()}
+	name := rand.Text()[:6] // no two CAs have the same
 	sign := func(name string, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
@@ -62,8 +63,8 @@ func NewCA(t testing.TB) *CA {
 		}
 		return certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	}
-	ca.root, ca.rootKey, ca.RootPEM = sign("Test Root", nil, nil)
-	ca.issuer, ca.issuerKey, ca.IssuerPEM = sign("Test Issuing", ca.root, ca.rootKey)
+	ca.root, ca.rootKey, ca.RootPEM = sign("Test Root "+name, nil, nil)
+	ca.issuer, ca.issuerKey, ca.IssuerPEM = sign("Test Issuing "+name, ca.root, ca.rootKey)
 	ca.Roots.AddCert(ca.root)
 	ca.renew()
 	var err error

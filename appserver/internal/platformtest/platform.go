@@ -3,12 +3,12 @@
 package platformtest
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
@@ -40,8 +40,9 @@ type Platform struct {
 	offline                bool
 	heartbeat              time.Duration
 	now                    func() time.Time
-	moreRoots, moreIssuers []byte
-	changed                chan struct{} // closed at every change
+	more                   *CA            // which is trusted too
+	by                     map[string]*CA // by credential
+	changed                chan struct{}  // closed at every change
 	feeds                  int
 }
 
@@ -50,7 +51,7 @@ func New(t testing.TB) *Platform {
 	t.Helper()
 	p := &Platform{
 		CA: NewCA(t), feed: "first", heartbeat: api.FeedHeartbeat, now: time.Now,
-		creds: make(map[string]*api.Credential), sims: make(map[string]*api.SIM), sealed: make(map[string][]byte),
+		creds: make(map[string]*api.Credential), sims: make(map[string]*api.SIM), sealed: make(map[string][]byte), by: make(map[string]*CA),
 		changed: make(chan struct{}),
 	}
 	mux := http.NewServeMux()
@@ -67,16 +68,19 @@ func New(t testing.TB) *Platform {
 		_, issuers := p.anchors()
 		w.Write(issuers)
 	})
-	mux.HandleFunc("GET "+api.PathCRL, func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+api.PathCRLs, func(w http.ResponseWriter, _ *http.Request) {
 		p.mu.Lock()
-		withheld := p.withheldCRLs
+		withheld, cas := p.withheldCRLs, p.cas()
 		p.mu.Unlock()
 		if withheld {
 			panic(http.ErrAbortHandler)
 		}
-		w.Write(p.CA.CRL())
+		for _, ca := range cas {
+			for _, der := range [][]byte{ca.CRL(), ca.RootCRL} {
+				pem.Encode(w, &pem.Block{Type: "X509 CRL", Bytes: der})
+			}
+		}
 	})
-	mux.HandleFunc("GET "+api.PathRootCRL, func(w http.ResponseWriter, _ *http.Request) { w.Write(p.CA.RootCRL) })
 	mux.HandleFunc("POST "+api.PathCredentials+"/{id}/secret", p.serveSecret)
 	p.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
@@ -138,10 +142,7 @@ func (p *Platform) Clock(now func() time.Time) { p.configure(func() { p.now = no
 // them away again with nil.
 func (p *Platform) Publish(other *CA) {
 	p.configure(func() {
-		p.moreRoots, p.moreIssuers = nil, nil
-		if other != nil {
-			p.moreRoots, p.moreIssuers = other.RootPEM, other.IssuerPEM
-		}
+		p.more = other
 	})
 }
 
@@ -285,7 +286,17 @@ func (p *Platform) mark(seq int64) string {
 }
 
 func (p *Platform) anchors() (roots, issuers []byte) {
-	return append(bytes.Clone(p.CA.RootPEM), p.moreRoots...), append(bytes.Clone(p.CA.IssuerPEM), p.moreIssuers...)
+	for _, ca := range p.cas() {
+		roots, issuers = append(roots, ca.RootPEM...), append(issuers, ca.IssuerPEM...)
+	}
+	return roots, issuers
+}
+
+func (p *Platform) cas() []*CA {
+	if p.more == nil {
+		return []*CA{p.CA}
+	}
+	return []*CA{p.CA, p.more}
 }
 
 // beat writes a heartbeat.
@@ -372,7 +383,7 @@ func (p *Platform) ProvisionBy(t testing.TB, ca *CA, iccid string) SIM {
 			Certificate: leaf.Raw, Fingerprint: s.Fingerprint[:], Serial: leaf.SerialNumber.Text(16),
 			NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
 		}
-		p.creds[c.ID] = c
+		p.creds[c.ID], p.by[c.ID] = c, ca
 		p.append(api.Event{Credential: c})
 	})
 	return s
@@ -427,7 +438,7 @@ func (p *Platform) SetCredential(id string, state api.CredentialState) {
 		c := p.creds[id]
 		c.State = state
 		if state == api.Revoked && c.Type == api.CertificateType {
-			p.CA.revoke(c.Serial)
+			p.by[id].revoke(c.Serial)
 		}
 		p.append(api.Event{Credential: c})
 	})

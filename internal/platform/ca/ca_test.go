@@ -113,7 +113,7 @@ func TestKeysOnOtherCurvesAreRefused(t *testing.T) {
 
 func TestTheCRLListsWhatItIsGiven(t *testing.T) {
 	c, now := newCA(t), time.Now()
-	der, err := c.CRL([]x509.RevocationListEntry{{SerialNumber: big.NewInt(7), RevocationTime: now, ReasonCode: 1}}, 3, now, ca.Scope{})
+	der, err := c.CRL(c.Trusted()[0], []x509.RevocationListEntry{{SerialNumber: big.NewInt(7), RevocationTime: now, ReasonCode: 1}}, 3, now, ca.Scope{})
 	if err != nil {
 		t.Fatal(err)
 	}

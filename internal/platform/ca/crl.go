@@ -52,19 +52,19 @@ func ShardOf(serial string) int {
 	return int(last[0]) % store.Shards
 }
 
-// pointers are what a certificate says of its revocation (RFC 5280, 4.2.1.13 and 4.2.2.1).
-func (c *CA) point(template *x509.Certificate) {
+// point has a certificate of a CA say where its revocation is found (RFC 5280, 4.2.1.13 and 4.2.2.1).
+func (c *CA) point(template *x509.Certificate, of int) {
 	if !c.Published() {
 		return
 	}
-	template.CRLDistributionPoints = []string{c.urls[0] + api.CRLShardPath(ShardOf(SerialText(template.SerialNumber)))}
+	template.CRLDistributionPoints = []string{c.urls[0] + api.CRLShardPath(of, ShardOf(SerialText(template.SerialNumber)))}
 	template.OCSPServer = []string{c.urls[0] + api.PathOCSP}
 }
 
-// CRL signs a revocation list. With the same arguments it makes the same list but for the signature.
-func (c *CA) CRL(entries []x509.RevocationListEntry, number int64, from time.Time, scope Scope) ([]byte, error) {
-	g := c.issuing()
-	extensions, err := c.scope(scope)
+// CRL signs a revocation list of an issuing CA. With the same arguments it makes the same list but for
+// the signature.
+func (c *CA) CRL(of Issuing, entries []x509.RevocationListEntry, number int64, from time.Time, scope Scope) ([]byte, error) {
+	extensions, err := c.scope(of.Number, scope)
 	if err != nil {
 		return nil, fmt.Errorf("ca: crl: %w", err)
 	}
@@ -76,7 +76,7 @@ func (c *CA) CRL(entries []x509.RevocationListEntry, number int64, from time.Tim
 		NextUpdate:                from.Add(CRLLifetime),
 		SignatureAlgorithm:        x509.ECDSAWithSHA256,
 		ExtraExtensions:           extensions,
-	}, g.issuer, g.signer)
+	}, of.by.issuer, of.by.signer)
 	if err != nil {
 		return nil, fmt.Errorf("ca: crl: %w", err)
 	}
@@ -101,20 +101,20 @@ func (c *CA) names(path string, urls []string) distributionPoint {
 	return p
 }
 
-// scope is the extensions that say what a list is about.
-func (c *CA) scope(s Scope) ([]pkix.Extension, error) {
+// scope is the extensions that say what a list of a CA is about.
+func (c *CA) scope(of int, s Scope) ([]pkix.Extension, error) {
 	switch {
 	case s.Sharded:
 		if !c.Published() {
 			return nil, fmt.Errorf("the list of one shard names where it is found, and the platform has no public URL")
 		}
-		point, err := asn1.Marshal(c.names(api.CRLShardPath(s.Shard), c.urls))
+		point, err := asn1.Marshal(c.names(api.CRLShardPath(of, s.Shard), c.urls))
 		return []pkix.Extension{{Id: issuingDistributionPoint, Critical: true, Value: point}}, err
 	case s.Delta:
 		base, err := asn1.Marshal(s.Base)
 		return []pkix.Extension{{Id: deltaCRLIndicator, Critical: true, Value: base}}, err
 	case c.Published():
-		point, err := asn1.Marshal([]distributionPoint{c.names(api.PathCRLDelta, slices.Clone(c.urls[:1]))})
+		point, err := asn1.Marshal([]distributionPoint{c.names(api.CRLDeltaPath(of), slices.Clone(c.urls[:1]))})
 		return []pkix.Extension{{Id: freshestCRL, Value: point}}, err
 	}
 	return nil, nil

@@ -114,7 +114,7 @@ func createKey(file string, safe keyfile.Safe) (crypto.Signer, error) {
 }
 
 func authority(name string, key crypto.PublicKey, begin time.Time, lifetime time.Duration) (*x509.Certificate, error) {
-	serial, err := newSerial()
+	serial, err := newSerial(1)
 	if err != nil {
 		return nil, err
 	}

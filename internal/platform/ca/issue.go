@@ -113,10 +113,11 @@ func (c *CA) PrepareServer(names []string, key crypto.PublicKey) (*Prepared, err
 // (RFC 6960, 4.2.2.2.1): it lives for days.
 var ocspNoCheck = pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}, Value: asn1.NullBytes}
 
-// IssueResponder lints and signs the certificate of an OCSP responder for a week.
-func (c *CA) IssueResponder(key crypto.PublicKey, now time.Time) (*x509.Certificate, error) {
-	p, err := c.prepare(&x509.Certificate{
-		Subject:         pkix.Name{CommonName: "OCSP responder of " + c.Issuer().Subject.CommonName},
+// IssueResponder lints and signs the certificate of an OCSP responder for a week. It is one of the CA about
+// whose certificates the responder is asked (RFC 6960, 4.2.2.2).
+func (c *CA) IssueResponder(of Issuing, key crypto.PublicKey, now time.Time) (*x509.Certificate, error) {
+	p, err := c.prepareBy(of.by, &x509.Certificate{
+		Subject:         pkix.Name{CommonName: "OCSP responder of " + of.Certificate.Subject.CommonName},
 		PublicKey:       key,
 		NotBefore:       now.Add(-backdate),
 		NotAfter:        now.Add(responderLifetime),
@@ -151,25 +152,28 @@ func (c *CA) PrepareAppServer(id, name string, key crypto.PublicKey, notBefore, 
 
 // prepare completes a template and lints it.
 func (c *CA) prepare(template *x509.Certificate) (*Prepared, error) {
+	return c.prepareBy(c.issuing(), template)
+}
+
+func (c *CA) prepareBy(g *generation, template *x509.Certificate) (*Prepared, error) {
 	if key, ok := template.PublicKey.(*ecdsa.PublicKey); !ok || key == nil || key.Curve != elliptic.P256() {
 		return nil, fmt.Errorf("ca: a public key of type %T: want one on P-256", template.PublicKey)
 	}
 	template.NotBefore = template.NotBefore.UTC().Truncate(time.Second)
 	template.NotAfter = template.NotAfter.UTC().Truncate(time.Second)
-	g := c.issuing()
 	if template.NotAfter.After(g.issuer.NotAfter) {
 		template.NotAfter = g.issuer.NotAfter
 	}
 	if !template.NotBefore.Before(template.NotAfter) {
 		return nil, fmt.Errorf("ca: a certificate from %s to %s would never be valid", template.NotBefore, template.NotAfter)
 	}
-	serial, err := newSerial()
+	serial, err := newSerial(g.number)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
 	template.SerialNumber = serial
 	if !slices.Contains(template.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) {
-		c.point(template)
+		c.point(template, g.number)
 	}
 	template.SignatureAlgorithm = x509.ECDSAWithSHA256
 	if template.SubjectKeyId, err = x509util.GenerateSubjectKeyID(template.PublicKey); err != nil {
@@ -237,16 +241,6 @@ func (c *CA) Check(now time.Time) error {
 
 // ecdsaWithSHA256 is the one signature algorithm (RFC 5758, 3.2).
 var ecdsaWithSHA256 = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
-
-// newSerial is a serial number of 16 random bytes, positive and not short (RFC 5280, 4.1.2.2).
-func newSerial() (*big.Int, error) {
-	var b [16]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return nil, err
-	}
-	b[0] = b[0]&0x7F | 0x40
-	return new(big.Int).SetBytes(b[:]), nil
-}
 
 // SerialText is a serial number as the contract writes it: hexadecimal, lower case.
 func SerialText(n *big.Int) string { return fmt.Sprintf("%x", n) }

@@ -117,7 +117,7 @@ func TestWhatWasAnsweredRevokedStaysRevokedThroughKill9(t *testing.T) {
 			}
 		}
 	}
-	der, err := w.CRL.Complete(t.Context())
+	der, err := w.CRL.Complete(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

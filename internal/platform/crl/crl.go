@@ -5,6 +5,10 @@
 // [store.Shards] shards is what a certificate points at: it stays small where there are millions. The
 // delta tells what has changed on the complete list during the last day (5.2.4).
 //
+// Every issuing CA whose certificates may be in use has its own lists, which name its own certificates
+// only: during a rollover there are those of two. A CA that is to follow has a list before it issues, so
+// that those who check it have it by then.
+//
 // What stands on the lists are rows that the transaction writes that revokes or suspends. It
 // raises the revision, and a list's number is the revision that it shows. So a list follows from
 // what is stored, whichever node makes it: nothing but its signature is ever different. Whoever asks
@@ -12,12 +16,18 @@
 package crl
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"maps"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/ca"
 	"github.com/simroot/simroot/internal/platform/clock"
 	"github.com/simroot/simroot/internal/platform/refuse"
@@ -39,6 +49,12 @@ type Publisher struct {
 	ca    *ca.CA
 	now   func() time.Time
 
+	mu  sync.Mutex
+	ofs map[string]*lists // by the issuing CA's certificate
+}
+
+// lists are those of one issuing CA.
+type lists struct {
 	complete, delta list
 	shards          [store.Shards]list
 }
@@ -52,20 +68,72 @@ type list struct {
 
 // New returns the publisher of a store's revocations. A nil clock means time.Now.
 func New(s store.Store, c *ca.CA, now func() time.Time) *Publisher {
-	return &Publisher{store: s, ca: c, now: clock.Of(now)}
+	return &Publisher{store: s, ca: c, now: clock.Of(now), ofs: map[string]*lists{}}
 }
 
-// Complete returns the list of all certificates, in DER.
-func (p *Publisher) Complete(ctx context.Context) ([]byte, error) {
-	return p.get(ctx, &p.complete, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
+// Present stands for the CA that issues, whatever its number.
+const Present = 0
+
+// of finds an issuing CA by its number, and its lists.
+func (p *Publisher) of(number int) (ca.Issuing, *lists, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	trusted := p.ca.Trusted()
+	maps.DeleteFunc(p.ofs, func(raw string, _ *lists) bool {
+		return !slices.ContainsFunc(trusted, func(i ca.Issuing) bool { return string(i.Certificate.Raw) == raw })
+	})
+	for _, i := range trusted {
+		if number != Present && number != i.Number {
+			continue
+		}
+		raw := string(i.Certificate.Raw)
+		if p.ofs[raw] == nil {
+			p.ofs[raw] = &lists{}
+		}
+		return i, p.ofs[raw], nil
+	}
+	return ca.Issuing{}, nil, refuse.With(api.CodeUnknownCA, http.StatusNotFound, "no certificate in use is of an issuing CA with the number %d: the lists of all that count are at "+api.PathCRLs, number)
+}
+
+// All returns the complete lists of all issuing CAs that are trusted, that of the one that issues first, and
+// of the roots above them that have one, in PEM.
+func (p *Publisher) All(ctx context.Context) ([]byte, error) {
+	var text bytes.Buffer
+	write := func(der []byte) {
+		pem.Encode(&text, &pem.Block{Type: "X509 CRL", Bytes: der}) //nolint:errcheck // a buffer
+	}
+	for _, i := range p.ca.Trusted() {
+		der, err := p.Complete(ctx, i.Number)
+		if err != nil {
+			return nil, err
+		}
+		write(der)
+		if i.RootCRL != nil {
+			write(i.RootCRL)
+		}
+	}
+	return text.Bytes(), nil
+}
+
+// Complete returns the list of all certificates of an issuing CA, in DER.
+func (p *Publisher) Complete(ctx context.Context, number int) ([]byte, error) {
+	of, l, err := p.of(number)
+	if err != nil {
+		return nil, err
+	}
+	return p.get(ctx, of, &l.complete, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
 		rows, err := tx.RevokedCertificates(at)
 		return rows, ca.Scope{}, err
 	})
 }
 
 // Delta returns what has changed on the complete list during the last day.
-func (p *Publisher) Delta(ctx context.Context) ([]byte, error) {
-	return p.get(ctx, &p.delta, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
+func (p *Publisher) Delta(ctx context.Context, number int) ([]byte, error) {
+	of, l, err := p.of(number)
+	if err != nil {
+		return nil, err
+	}
+	return p.get(ctx, of, &l.delta, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
 		base, err := tx.RevisionBefore(at.Add(-deltaWindow))
 		if err != nil {
 			return nil, ca.Scope{}, err
@@ -76,12 +144,16 @@ func (p *Publisher) Delta(ctx context.Context) ([]byte, error) {
 }
 
 // Shard returns the list of one shard, from 0 to [store.Shards]-1.
-func (p *Publisher) Shard(ctx context.Context, shard int) ([]byte, error) {
+func (p *Publisher) Shard(ctx context.Context, number, shard int) ([]byte, error) {
 	if shard < 0 || shard >= store.Shards {
 		return nil, refuse.BadRequest("there is no shard %d", shard)
 	}
 	if !p.ca.Published() {
 		return nil, refuse.Conflict("the list of one part names where it is found, and this platform has no public URL: take the complete list, or serve it with a public URL")
+	}
+	of, l, err := p.of(number)
+	if err != nil {
+		return nil, err
 	}
 	revision := func(tx store.Tx) (store.Revision, error) {
 		changed, err := tx.LastRevisionInShard(shard)
@@ -94,14 +166,14 @@ func (p *Publisher) Shard(ctx context.Context, shard int) ([]byte, error) {
 		}
 		return changed, err
 	}
-	return p.get(ctx, &p.shards[shard], revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
+	return p.get(ctx, of, &l.shards[shard], revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
 		rows, err := tx.RevokedInShard(shard, at)
 		return rows, ca.Scope{Sharded: true, Shard: shard}, err
 	})
 }
 
-// get returns a list that shows the present revision of what it is about.
-func (p *Publisher) get(ctx context.Context, l *list, revision func(store.Tx) (store.Revision, error),
+// get returns a list of a CA that shows the present revision of what it is about.
+func (p *Publisher) get(ctx context.Context, of ca.Issuing, l *list, revision func(store.Tx) (store.Revision, error),
 	content func(store.Tx, time.Time) ([]store.RevokedCertificate, ca.Scope, error)) ([]byte, error) {
 	if err := p.refresh(ctx); err != nil {
 		return nil, fmt.Errorf("crl: %w", err)
@@ -124,11 +196,11 @@ func (p *Publisher) get(ctx context.Context, l *list, revision func(store.Tx) (s
 	if l.number == shows.Number && l.der != nil {
 		return l.der, nil
 	}
-	entries, err := toEntries(rows)
+	entries, err := toEntries(of, rows)
 	if err != nil {
 		return nil, fmt.Errorf("crl: %w", err)
 	}
-	der, err := p.ca.CRL(entries, shows.Number, shows.Time, scope)
+	der, err := p.ca.CRL(of, entries, shows.Number, shows.Time, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -160,9 +232,13 @@ func (p *Publisher) refresh(ctx context.Context) error {
 	})
 }
 
-func toEntries(revoked []store.RevokedCertificate) ([]x509.RevocationListEntry, error) {
+// toEntries makes a list's entries of those rows that are of its CA.
+func toEntries(of ca.Issuing, revoked []store.RevokedCertificate) ([]x509.RevocationListEntry, error) {
 	entries := make([]x509.RevocationListEntry, 0, len(revoked))
 	for _, r := range revoked {
+		if !of.Has(r.Serial) {
+			continue
+		}
 		serial, err := ca.ParseSerial(r.Serial)
 		if err != nil {
 			return nil, err

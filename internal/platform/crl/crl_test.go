@@ -15,7 +15,7 @@ import (
 // current returns the CRL and the reason code of each certificate on it.
 func current(t testing.TB, w *fixture.World) (*x509.RevocationList, map[string]int) {
 	t.Helper()
-	der, err := w.CRL.Complete(t.Context())
+	der, err := w.CRL.Complete(t.Context(), crl.Present)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestAnUnchangedCRLIsKeptUntilItAges(t *testing.T) {
 	}
 	first, _ := current(t, w)
 	again, _ := current(t, w)
-	restarted, err := crl.New(w.Store, w.CA, w.Now).Complete(t.Context())
+	restarted, err := crl.New(w.Store, w.CA, w.Now).Complete(t.Context(), crl.Present)
 	if err != nil || !bytes.Equal(again.Raw, first.Raw) {
 		t.Error("the same content was signed twice", err)
 	}

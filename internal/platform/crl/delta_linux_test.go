@@ -51,8 +51,8 @@ func get(t *testing.T, list func() ([]byte, error)) []byte {
 func TestOpenSSLBringsACompleteListUpToDateWithADelta(t *testing.T) {
 	w := fixture.New(t)
 	w.CA.Publish("http://pki.example")
-	complete := func() ([]byte, error) { return w.CRL.Complete(t.Context()) }
-	delta := func() ([]byte, error) { return w.CRL.Delta(t.Context()) }
+	complete := func() ([]byte, error) { return w.CRL.Complete(t.Context(), crl.Present) }
+	delta := func() ([]byte, error) { return w.CRL.Delta(t.Context(), crl.Present) }
 	held, resumes := w.Provisioned(t, "meters")
 	_, goes := w.Provisioned(t, "meters")
 	_, stays := w.Provisioned(t, "meters")
@@ -93,7 +93,7 @@ func TestADeltaReachesBackAsFarAsACompleteListIsValid(t *testing.T) {
 		if _, err := w.Life.Revoke(t.Context(), "test", c.ID, api.Change{}); err != nil {
 			t.Fatal(err)
 		}
-		der := get(t, func() ([]byte, error) { return w.CRL.Complete(t.Context()) })
+		der := get(t, func() ([]byte, error) { return w.CRL.Complete(t.Context(), crl.Present) })
 		list, err := x509.ParseRevocationList(der)
 		if err != nil {
 			t.Fatal(err)
@@ -101,7 +101,7 @@ func TestADeltaReachesBackAsFarAsACompleteListIsValid(t *testing.T) {
 		numbers = append(numbers, list.Number.Int64())
 		w.Pass(9 * time.Hour)
 	}
-	list, err := x509.ParseRevocationList(get(t, func() ([]byte, error) { return w.CRL.Delta(t.Context()) }))
+	list, err := x509.ParseRevocationList(get(t, func() ([]byte, error) { return w.CRL.Delta(t.Context(), crl.Present) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestAShardStaysAsItIsWhenOthersChange(t *testing.T) {
 	shards := func() map[int]string {
 		all := map[int]string{}
 		for n := range 64 {
-			all[n] = string(get(t, func() ([]byte, error) { return w.CRL.Shard(t.Context(), n) }))
+			all[n] = string(get(t, func() ([]byte, error) { return w.CRL.Shard(t.Context(), 1, n) }))
 		}
 		return all
 	}
@@ -137,7 +137,7 @@ func TestAShardStaysAsItIsWhenOthersChange(t *testing.T) {
 
 func TestAPlatformWithoutAPublicURLHasNoShards(t *testing.T) {
 	w := fixture.New(t)
-	_, err := w.CRL.Shard(t.Context(), 0)
+	_, err := w.CRL.Shard(t.Context(), 1, 0)
 	fixture.Refused(t, err, api.CodeConflict)
 }
 
@@ -146,12 +146,12 @@ func TestEveryNodeServesTheSameList(t *testing.T) {
 	w := fixture.New(t)
 	_, c := w.Provisioned(t, "meters")
 	other := crl.New(w.Store, w.CA, w.Now)
-	get(t, func() ([]byte, error) { return other.Complete(t.Context()) })
+	get(t, func() ([]byte, error) { return other.Complete(t.Context(), crl.Present) })
 	if _, err := w.Life.Revoke(t.Context(), "test", c.ID, api.Change{}); err != nil {
 		t.Fatal(err)
 	}
-	one, err1 := x509.ParseRevocationList(get(t, func() ([]byte, error) { return w.CRL.Complete(t.Context()) }))
-	two, err2 := x509.ParseRevocationList(get(t, func() ([]byte, error) { return other.Complete(t.Context()) }))
+	one, err1 := x509.ParseRevocationList(get(t, func() ([]byte, error) { return w.CRL.Complete(t.Context(), crl.Present) }))
+	two, err2 := x509.ParseRevocationList(get(t, func() ([]byte, error) { return other.Complete(t.Context(), crl.Present) }))
 	if err1 != nil || err2 != nil || string(one.RawTBSRevocationList) != string(two.RawTBSRevocationList) || len(one.RevokedCertificateEntries) != 1 {
 		t.Error("the lists of two nodes differ, or do not show a revocation", err1, err2)
 	}

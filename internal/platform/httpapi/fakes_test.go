@@ -323,9 +323,14 @@ func (f fakeOCSP) Answer(_ context.Context, request []byte) (ocsp.Answer, error)
 
 type fakeCRL struct{ *fake }
 
-func (f fakeCRL) Complete(context.Context) ([]byte, error)   { return []byte("a list in DER"), f.err }
-func (f fakeCRL) Delta(context.Context) ([]byte, error)      { return []byte("a delta in DER"), f.err }
-func (f fakeCRL) Shard(context.Context, int) ([]byte, error) { return []byte("a shard in DER"), f.err }
+func (f fakeCRL) All(context.Context) ([]byte, error) { return []byte("lists in PEM"), f.err }
+func (f fakeCRL) Complete(context.Context, int) ([]byte, error) {
+	return []byte("a list in DER"), f.err
+}
+func (f fakeCRL) Delta(context.Context, int) ([]byte, error) { return []byte("a delta in DER"), f.err }
+func (f fakeCRL) Shard(context.Context, int, int) ([]byte, error) {
+	return []byte("a shard in DER"), f.err
+}
 
 func (*fake) ID() string { return "history" }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/crl"
 	"github.com/simroot/simroot/internal/platform/ocsp"
 	"github.com/simroot/simroot/internal/platform/refuse"
 )
@@ -21,6 +22,7 @@ import (
 // The media types of revocation (RFC 5280, 4.2.1.13; RFC 6960, appendix A).
 const (
 	crlType          = "application/pkix-crl"
+	crlPEMType       = "application/x-pem-file"
 	ocspRequestType  = "application/ocsp-request"
 	ocspResponseType = "application/ocsp-response"
 )
@@ -30,6 +32,13 @@ const (
 const maxAge = 5 * time.Minute
 
 type (
+	caInput struct {
+		CA int `path:"ca" minimum:"1" doc:"The number of an issuing CA: 1 is the first, 2 the one that follows it."`
+	}
+	caShardInput struct {
+		caInput
+		shardInput
+	}
 	shardInput struct {
 		Shard int `path:"shard" minimum:"0" maximum:"63" doc:"The shard that a certificate names: the last byte of its serial number modulo 64."`
 	}
@@ -52,10 +61,10 @@ type (
 func (s *Server) addRevocation() {
 	add(s, huma.Operation{
 		OperationID: "get-crl", Method: http.MethodGet, Path: api.PathCRL, Tags: []string{tagTrust},
-		Summary: "Get the revocation list", Description: "Returns the issuing CA's current certificate revocation list, complete whatever its size. It shows every revocation that was answered before. It needs no token.",
+		Summary: "Get the revocation list", Description: "Returns the current certificate revocation list of the CA that issues, complete whatever its size. It shows every revocation that was answered before. It needs no token.",
 		Responses: answersWith(crlType, "A CRL in DER (RFC 5280)"),
 	}, public, func(ctx context.Context, _ *nothing) (*raw, error) {
-		list, err := s.services.CRL.Complete(ctx)
+		list, err := s.services.CRL.Complete(ctx, crl.Present)
 		return &raw{crlType, list}, err
 	})
 	add(s, huma.Operation{
@@ -63,17 +72,18 @@ func (s *Server) addRevocation() {
 		Summary: "Get the changes of the revocation list", Description: "Returns what has changed on the complete list during the last day, as a delta CRL (RFC 5280, 5.2.4). It needs no token.",
 		Responses: answersWith(crlType, "A delta CRL in DER (RFC 5280)"),
 	}, public, func(ctx context.Context, _ *nothing) (*raw, error) {
-		list, err := s.services.CRL.Delta(ctx)
+		list, err := s.services.CRL.Delta(ctx, crl.Present)
 		return &raw{crlType, list}, err
 	})
 	add(s, huma.Operation{
 		OperationID: "get-crl-shard", Method: http.MethodGet, Path: api.PathCRL + "/shards/{shard}", Tags: []string{tagTrust},
-		Summary: "Get one part of the revocation list", Description: "Returns the list of the certificates that name this part as their distribution point (RFC 5280, 5.2.5). A platform without a public URL has none. It needs no token.",
+		Summary: "Get one part of the revocation list", Description: "Returns the list of the certificates that name this part as their distribution point (RFC 5280, 5.2.5): those of the first CA. Those of later CAs name their CA too. A platform without a public URL has none. It needs no token.",
 		Responses: answersWith(crlType, "A CRL in DER (RFC 5280)"),
 	}, public, func(ctx context.Context, in *shardInput) (*raw, error) {
-		list, err := s.services.CRL.Shard(ctx, in.Shard)
+		list, err := s.services.CRL.Shard(ctx, 1, in.Shard)
 		return &raw{crlType, list}, err
 	})
+	s.addCRLs()
 	add(s, huma.Operation{
 		OperationID: "ask-ocsp", Method: http.MethodPost, Path: api.PathOCSP, Tags: []string{tagTrust}, MaxBodyBytes: ocsp.MaxRequest,
 		Summary: "Ask for the status of certificates", Description: "Answers an OCSP request (RFC 6960). It needs no token.",
@@ -103,6 +113,43 @@ func (s *Server) addRevocation() {
 			return nil, refuse.Conflict("the root has signed no revocation list, and its key is not here to sign one")
 		}
 		return &raw{crlType, list}, nil
+	})
+}
+
+// addCRLs adds the lists of every CA: there is more than one during a rollover.
+func (s *Server) addCRLs() {
+	add(s, huma.Operation{
+		OperationID: "get-crls", Method: http.MethodGet, Path: api.PathCRLs, Tags: []string{tagTrust},
+		Summary: "Get all revocation lists", Description: "Returns the complete lists of all issuing CAs that are trusted, and of the roots above them: one file for TLS servers, whichever CA a certificate is of. It needs no token.",
+		Responses: answersWith(crlPEMType, "CRLs in PEM"),
+	}, public, func(ctx context.Context, _ *nothing) (*raw, error) {
+		text, err := s.services.CRL.All(ctx)
+		return &raw{crlPEMType, text}, err
+	})
+	const path = api.PathCRL + "/cas/{ca}"
+	add(s, huma.Operation{
+		OperationID: "get-ca-crl", Method: http.MethodGet, Path: path, Tags: []string{tagTrust},
+		Summary: "Get the revocation list of one CA", Description: "Returns the complete list of one issuing CA. It needs no token.",
+		Responses: answersWith(crlType, "A CRL in DER (RFC 5280)"),
+	}, public, func(ctx context.Context, in *caInput) (*raw, error) {
+		list, err := s.services.CRL.Complete(ctx, in.CA)
+		return &raw{crlType, list}, err
+	})
+	add(s, huma.Operation{
+		OperationID: "get-ca-crl-delta", Method: http.MethodGet, Path: path + "/delta", Tags: []string{tagTrust},
+		Summary: "Get the changes of the revocation list of one CA", Description: "Returns what has changed on the complete list of one issuing CA during the last day, as a delta CRL (RFC 5280, 5.2.4). It needs no token.",
+		Responses: answersWith(crlType, "A delta CRL in DER (RFC 5280)"),
+	}, public, func(ctx context.Context, in *caInput) (*raw, error) {
+		list, err := s.services.CRL.Delta(ctx, in.CA)
+		return &raw{crlType, list}, err
+	})
+	add(s, huma.Operation{
+		OperationID: "get-ca-crl-shard", Method: http.MethodGet, Path: path + "/shards/{shard}", Tags: []string{tagTrust},
+		Summary: "Get one part of the revocation list of one CA", Description: "Returns the list of the certificates of one issuing CA that name this part as their distribution point (RFC 5280, 5.2.5). A platform without a public URL has none. It needs no token.",
+		Responses: answersWith(crlType, "A CRL in DER (RFC 5280)"),
+	}, public, func(ctx context.Context, in *caShardInput) (*raw, error) {
+		list, err := s.services.CRL.Shard(ctx, in.CA, in.Shard)
+		return &raw{crlType, list}, err
 	})
 }
 
@@ -145,7 +192,7 @@ func plainOCSP(next http.Handler) http.Handler {
 
 // onPlain are the operations that are served without TLS too: what they return is signed in itself, and
 // who checks a certificate cannot first check another one in order to do so (RFC 5280, 8).
-var onPlain = []string{api.PathCRL, api.PathRootCRL, api.PathOCSP, api.PathIssuers}
+var onPlain = []string{api.PathCRL, api.PathCRLs, api.PathRootCRL, api.PathOCSP, api.PathIssuers}
 
 // Plain serves only what needs no TLS.
 func (s *Server) Plain() http.Handler {

@@ -107,13 +107,16 @@ type Authority interface {
 	RootCRL() []byte // DER; nil: there is none
 }
 
-// CRL publishes the issuing CA's revocation lists, in DER.
+// CRL publishes the revocation lists of the issuing CAs, which have numbers: [crl.Present] is the one that issues.
 type CRL interface {
-	Complete(ctx context.Context) ([]byte, error)
+	// All are all complete lists, the roots' too, in PEM.
+	All(ctx context.Context) ([]byte, error)
+	// Complete is one of them in DER.
+	Complete(ctx context.Context, ca int) ([]byte, error)
 	// Delta is what has changed on it lately.
-	Delta(ctx context.Context) ([]byte, error)
+	Delta(ctx context.Context, ca int) ([]byte, error)
 	// Shard is one part of it.
-	Shard(ctx context.Context, shard int) ([]byte, error)
+	Shard(ctx context.Context, ca, shard int) ([]byte, error)
 }
 
 // OCSP tells the status of certificates.

@@ -6,9 +6,10 @@
 // happened to that certificate and the answer is fresh: each time the store is asked, which costs
 // a fraction of a signature. So a revocation shows in the next answer, on every node.
 //
-// Answers are signed by a key that is made when it is first needed and never leaves the process. Its
-// certificate lives for a week, says that it need not be checked itself, and is replaced by one for a
-// new key in time.
+// Each issuing CA whose certificates may be in use has a responder: answers about its certificates are signed
+// under a certificate of that CA (RFC 6960, 4.2.2.2), by a key that is made when it is first needed and never
+// leaves the process. The certificate lives for a week, says that it need not be checked itself, and is
+// replaced by one for a new key in time.
 package ocsp
 
 import (
@@ -18,6 +19,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,30 +72,18 @@ type kept struct {
 
 // Responder answers. It is safe for concurrent use.
 type Responder struct {
-	store   store.Store
-	ca      *ca.CA
-	now     func() time.Time
-	issuers map[crypto.Hash]issuer
+	store store.Store
+	ca    *ca.CA
+	now   func() time.Time
 
-	mu     sync.Mutex
-	signer *signer
-	kept   map[string]kept // by CertID
+	mu      sync.Mutex
+	signers map[string]*signer // by the issuing CA's certificate
+	kept    map[string]kept    // by CertID
 }
 
-// issuer is how requests name ours.
-type issuer struct{ name, key []byte }
-
 // New returns the responder of a CA. A nil clock means time.Now.
-func New(s store.Store, c *ca.CA, now func() time.Time) (*Responder, error) {
-	r := &Responder{store: s, ca: c, now: clock.Of(now), issuers: map[crypto.Hash]issuer{}, kept: map[string]kept{}}
-	bits, err := publicKeyBits(c.Issuer())
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range []crypto.Hash{crypto.SHA1, crypto.SHA256} {
-		r.issuers[h] = issuer{sum(h, c.Issuer().RawSubject), sum(h, bits)}
-	}
-	return r, nil
+func New(s store.Store, c *ca.CA, now func() time.Time) *Responder {
+	return &Responder{store: s, ca: c, now: clock.Of(now), signers: map[string]*signer{}, kept: map[string]kept{}}
 }
 
 func sum(h crypto.Hash, b []byte) []byte {
@@ -108,38 +99,84 @@ func (r *Responder) Answer(ctx context.Context, der []byte) (Answer, error) {
 	if err != nil {
 		return Answer{DER: bare(malformedRequest)}, nil
 	}
-	statuses, ours, err := r.look(ctx, request.asked)
-	switch {
-	case err != nil:
+	issuers, err := r.issuers(request.asked)
+	if err != nil {
 		return Answer{DER: bare(internalError)}, fmt.Errorf("ocsp: %w", err)
-	case !ours:
+	}
+	of, one := single(issuers)
+	if !one {
 		return Answer{DER: bare(unauthorized)}, nil // RFC 5019, 2.2.3
 	}
-	answer, err := r.answer(ctx, request, statuses)
+	statuses, err := r.look(ctx, request.asked, issuers)
+	if err != nil {
+		return Answer{DER: bare(internalError)}, fmt.Errorf("ocsp: %w", err)
+	}
+	answer, err := r.answer(ctx, of, request, statuses)
 	if err != nil {
 		return Answer{DER: bare(internalError)}, fmt.Errorf("ocsp: %w", err)
 	}
 	return answer, nil
 }
 
-// look finds the status of each certificate, and whether any has our issuer.
-func (r *Responder) look(ctx context.Context, asked []certID) (all []status, ours bool, err error) {
+// issuers finds the issuing CA of each certificate that is asked about, nil where it is not ours.
+func (r *Responder) issuers(asked []certID) ([]*ca.Issuing, error) {
+	trusted := r.ca.Trusted()
+	all := make([]*ca.Issuing, len(asked))
+	for n, id := range asked {
+		for i := range trusted {
+			same, err := names(id, trusted[i].Certificate)
+			if err != nil {
+				return nil, err
+			}
+			if same {
+				all[n] = &trusted[i]
+			}
+		}
+	}
+	return all, nil
+}
+
+// names tells whether a request means certificates of this CA.
+func names(id certID, issuer *x509.Certificate) (bool, error) {
+	if id.hash == 0 || !bytes.Equal(id.nameHash, sum(id.hash, issuer.RawSubject)) {
+		return false, nil
+	}
+	bits, err := publicKeyBits(issuer)
+	return err == nil && bytes.Equal(id.keyHash, sum(id.hash, bits)), err
+}
+
+// single is the CA of those certificates whose issuer is ours. There is no answer for several: it is signed
+// by a responder of one.
+func single(issuers []*ca.Issuing) (of ca.Issuing, one bool) {
+	for _, i := range issuers {
+		if i == nil {
+			continue
+		}
+		if one && i.Number != of.Number {
+			return of, false
+		}
+		of, one = *i, true
+	}
+	return of, one
+}
+
+// look finds the status of each certificate.
+func (r *Responder) look(ctx context.Context, asked []certID, issuers []*ca.Issuing) (all []status, err error) {
 	all = make([]status, len(asked))
 	err = r.store.View(ctx, func(tx store.Tx) error {
 		for i, id := range asked {
-			issuer, known := r.issuers[id.hash]
-			if !known || !bytes.Equal(issuer.name, id.nameHash) || !bytes.Equal(issuer.key, id.keyHash) {
+			serial := ca.SerialText(id.serial)
+			if issuers[i] == nil || !issuers[i].Has(serial) {
 				continue
 			}
-			ours = true
 			var err error
-			if all[i], err = statusOf(tx, ca.SerialText(id.serial)); err != nil {
+			if all[i], err = statusOf(tx, serial); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return all, ours, err
+	return all, err
 }
 
 func statusOf(tx store.Tx, serial string) (status, error) {
@@ -158,7 +195,7 @@ func statusOf(tx store.Tx, serial string) (status, error) {
 }
 
 // answer finds an answer that was given before, or signs one.
-func (r *Responder) answer(ctx context.Context, request request, statuses []status) (Answer, error) {
+func (r *Responder) answer(ctx context.Context, of ca.Issuing, request request, statuses []status) (Answer, error) {
 	now := r.now().UTC().Truncate(time.Second)
 	keep := request.nonce == nil && len(request.asked) == 1 && statuses[0].kind != unknown
 	var key string
@@ -171,7 +208,7 @@ func (r *Responder) answer(ctx context.Context, request request, statuses []stat
 			return k.answer, nil
 		}
 	}
-	s, err := r.current(ctx, now)
+	s, err := r.current(ctx, of, now)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -190,26 +227,31 @@ func (r *Responder) answer(ctx context.Context, request request, statuses []stat
 	return a, nil
 }
 
-// current is the signer, a new one if the present one is near its end.
-func (r *Responder) current(ctx context.Context, now time.Time) (*signer, error) {
+// current is the signer for a CA, a new one if the present one is near its end.
+func (r *Responder) current(ctx context.Context, of ca.Issuing, now time.Time) (*signer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.signer; s != nil && now.Before(s.certificate.NotAfter.Add(-renewal)) && !now.Before(s.certificate.NotBefore) {
+	raw := string(of.Certificate.Raw)
+	if s := r.signers[raw]; s != nil && now.Before(s.certificate.NotAfter.Add(-renewal)) && !now.Before(s.certificate.NotBefore) {
 		return s, nil
 	}
-	s, err := newSigner(r.certify(ctx), now)
+	s, err := newSigner(r.certify(ctx, of), now)
 	if err != nil {
 		return nil, err
 	}
-	r.signer = s
+	trusted := r.ca.Trusted()
+	maps.DeleteFunc(r.signers, func(raw string, _ *signer) bool {
+		return !slices.ContainsFunc(trusted, func(i ca.Issuing) bool { return string(i.Certificate.Raw) == raw })
+	})
+	r.signers[raw] = s
 	clear(r.kept)
 	return s, nil
 }
 
-// certify has a key certified, which the audit log shows.
-func (r *Responder) certify(ctx context.Context) func(crypto.PublicKey, time.Time) (*x509.Certificate, error) {
+// certify has a key certified by a CA, which the audit log shows.
+func (r *Responder) certify(ctx context.Context, of ca.Issuing) func(crypto.PublicKey, time.Time) (*x509.Certificate, error) {
 	return func(key crypto.PublicKey, now time.Time) (*x509.Certificate, error) {
-		c, err := r.ca.IssueResponder(key, now)
+		c, err := r.ca.IssueResponder(of, key, now)
 		if err != nil {
 			return nil, err
 		}

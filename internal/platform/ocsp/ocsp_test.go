@@ -19,11 +19,7 @@ import (
 
 func responder(t testing.TB, w *fixture.World) *ocsp.Responder {
 	t.Helper()
-	r, err := ocsp.New(w.Store, w.CA, w.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return ocsp.New(w.Store, w.CA, w.Now)
 }
 
 func question(t testing.TB, w *fixture.World, serial string, hash crypto.Hash) []byte {
