@@ -156,12 +156,15 @@ func plainSIM(fields map[string]string) (s PlainSIM, err error) {
 		return s, fmt.Errorf("%s: want two hexadecimal digits", fieldKeyVersion)
 	}
 	s.KeyVersion = byte(version)
-	for name, into := range map[string]*[]byte{fieldDomain: &s.Domain, fieldENC: &s.ENC, fieldMAC: &s.MAC, fieldDEK: &s.DEK} {
-		if *into, err = hex.DecodeString(fields[name]); err != nil {
-			return s, fmt.Errorf("%s: want hexadecimal digits", name) // and nothing of the key
+	for _, field := range []struct { // in the order of the columns, so that the first one that is wrong is named
+		name string
+		into *[]byte
+	}{{fieldDomain, &s.Domain}, {fieldENC, &s.ENC}, {fieldMAC, &s.MAC}, {fieldDEK, &s.DEK}} {
+		if *field.into, err = hex.DecodeString(fields[field.name]); err != nil {
+			return s, fmt.Errorf("%s: want hexadecimal digits", field.name) // and nothing of the key
 		}
-		if name != fieldDomain && len(*into) != simKeySize {
-			return s, fmt.Errorf("%s: %d bytes: want %d", name, len(*into), simKeySize)
+		if n := len(*field.into); field.name != fieldDomain && n != simKeySize {
+			return s, fmt.Errorf("%s: %d bytes: want %d", field.name, n, simKeySize)
 		}
 	}
 	for name, value := range fields {

@@ -48,6 +48,7 @@ var examples = byType(
 	api.CampaignSIM{ICCID: exampleICCID, State: api.SIMTrying, Attempts: 1, Problem: "the SIM did not answer", Updated: exampleTime},
 	api.CARollover{State: api.RolloverBegun, Issuing: "simroot root 51c0ffee", Next: "simroot root 7a11c0de", Since: exampleTime, Without: map[string]int{exampleFleet: 12}},
 	api.TransportKey{Key: exampleKey},
+	api.BatchKey{Key: exampleKey, Note: "lot 7 of Example Cards", Created: exampleTime, Expires: exampleTime.Add(720 * time.Hour)},
 	api.ServerRequest{Names: []string{"broker.example.org"}, CSR: exampleDER},
 	api.ServerCertificate{Chain: examplePEM},
 	api.IssuedServerCertificate{Serial: "4ab1907c52e3", Names: []string{"broker.example.org"}, Certificate: exampleDER, NotBefore: exampleTime, NotAfter: exampleEnd, Created: exampleTime},
