@@ -63,6 +63,8 @@ func newCampaignsCreate() *cobra.Command {
 	}
 	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
 	kind := c.Flags().String("kind", "", "rotate, renew, anchor or revoke")
+	choices(c, "kind", api.RotateAll, api.RenewAll, api.AnchorAll, api.RevokeAll)
+	c.ValidArgsFunction = fleetArgument
 	canary := c.Flags().Int("canary", 0, "percent of the SIMs to begin with, 0 for all at once (default that of the fleet)")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if *kind == "" {
@@ -134,6 +136,7 @@ func newCampaignsSIMs() *cobra.Command {
 	c := &cobra.Command{Use: "sims CAMPAIGN", Short: "List what has become of each SIM that has come", Args: cobra.ExactArgs(1)}
 	n, asJSON := addAdministration(c), addJSON(c)
 	state := c.Flags().String("state", "", "only done, trying or failed")
+	choices(c, "state", api.SIMDone, api.SIMTrying, api.SIMFailed)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {
 			items, rows := []api.CampaignSIM{}, [][]string{}

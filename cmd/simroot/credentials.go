@@ -40,6 +40,7 @@ func newCredentialsList() *cobra.Command {
 		}, credentialRow)
 	c.Flags().StringVar(&filter.ICCID, "iccid", "", "only of this SIM")
 	c.Flags().StringVar(&state, "state", "", "only in this state")
+	choices(c, "state", api.Requested, api.Keyed, api.Issued, api.Delivered, api.Active, api.Superseded, api.Expired, api.Revoked)
 	return c
 }
 

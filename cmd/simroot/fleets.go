@@ -46,6 +46,8 @@ func newFleetsCreate() *cobra.Command {
 	var p api.Profile
 	c.Flags().StringVar((*string)(&p.Type), "type", string(api.CertificateType), "credential type: certificate or psk")
 	addProfile(c.Flags(), &p)
+	choices(c, "type", api.CertificateType, api.PSKType)
+	choices(c, "renewal", api.Rotate, api.Renew)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		fleet := api.Fleet{Name: args[0], Profile: p.WithDefaults()}
 		if err := fleet.Profile.Check(); err != nil {
@@ -81,6 +83,8 @@ the two is refused.`,
 	n, asJSON := addAdministration(c), addJSON(c)
 	var given api.Profile
 	addProfile(c.Flags(), &given)
+	choices(c, "renewal", api.Rotate, api.Renew)
+	c.ValidArgsFunction = fleetArgument
 	version := c.Flags().Int64("if-version", 0, "change only this version of the fleet (default the one that is there)")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {

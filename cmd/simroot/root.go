@@ -31,6 +31,7 @@ Start with:  simroot demo`,
 	}
 	root.AddCommand(newDemo(), newCard(), newDevice(), newPlatform(), newAppServer(), newConformance(), newExplain())
 	asUsage(root)
+	completeFleets(root)
 	return root
 }
 

@@ -70,6 +70,7 @@ func newSIMsList() *cobra.Command {
 		func(s api.SIM) []string { return []string{s.ICCID, s.Fleet, string(s.State), day(s.LastSeen)} })
 	c.Flags().StringVar(&filter.Fleet, "fleet", "", "only this fleet")
 	c.Flags().StringVar(&state, "state", "", "only this state: imported, seen, provisioned, suspended or terminated")
+	choices(c, "state", api.Imported, api.Seen, api.Provisioned, api.Suspended, api.Terminated)
 	return c
 }
 
@@ -158,6 +159,8 @@ func newSIMsSet() *cobra.Command {
 func addChange(c *cobra.Command) *api.Change {
 	var change api.Change
 	c.Flags().StringVar((*string)(&change.Reason), "reason", "", "unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation or privilegeWithdrawn")
+	choices(c, "reason", api.ReasonUnspecified, api.ReasonKeyCompromise, api.ReasonAffiliationChanged, api.ReasonSuperseded,
+		api.ReasonCessationOfOperation, api.ReasonPrivilegeWithdrawn)
 	c.Flags().StringVar(&change.Note, "note", "", "a note for the audit log")
 	return &change
 }

@@ -32,6 +32,7 @@ func newTokensCreate() *cobra.Command {
 	}
 	n, asJSON := addAdministration(c), addJSON(c)
 	role := c.Flags().String("role", "", "admin, operator, auditor or appserver")
+	choices(c, "role", api.RoleAdmin, api.RoleOperator, api.RoleAuditor, api.RoleAppServer)
 	lifetime := c.Flags().Duration("lifetime", 0, "how long it is good (default 720h, appserver 8760h)")
 	fleets := c.Flags().StringSlice("fleet", nil, "only for what belongs to this fleet; may be repeated (default all)")
 	sealing := c.Flags().String("sealing-key", "", "public key, hexadecimal, to which PSKs are sealed for an application server")
