@@ -114,7 +114,7 @@ func onRig(dir string, measure func(context.Context, *rig.Rig, string) ([]row, e
 
 func report(rows []row) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Benchmarks\n\nMade by `make bench` on %s, %s/%s, %d cores, %s. Machines are noisy: trust the ratios.\nServers are on the same machine: to handshakes and reconnects add the round trips of the network.\n\n",
+	fmt.Fprintf(&b, "# Benchmarks\n\nMade by `make bench` on %s, %s/%s, %d cores, %s. Machines are noisy: trust the ratios.\nWhat a million SIMs cost is in [benchmarks-growth.md](benchmarks-growth.md). Servers are on the same machine: to handshakes and reconnects add the round trips of the network.\n\n",
 		time.Now().UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 	fmt.Fprintln(&b, "| What | Measured | Goal |\n| --- | --- | --- |")
 	for _, r := range rows {
