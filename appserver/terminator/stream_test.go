@@ -218,6 +218,8 @@ func TestWhatStandsMayEndWhenTheTerminatorStopsAndIsCutIfItDoesNot(t *testing.T)
 	servers = append(servers, behind.accept())
 	say(t, polite, "a question")
 	hear(t, servers[0], "a question")
+	say(t, stubborn, "a beginning") // it stands: stopped while it dials, a terminator just lets go
+	hear(t, servers[1], "a beginning")
 	s.stop()
 	say(t, servers[0], "an answer")
 	hear(t, polite, "an answer")
