@@ -72,6 +72,7 @@ var textExamples = map[string]string{
 		`{"iccid":"` + exampleICCID + `","key_version":48,"domain":"oAAAAFk=","sealed":"..."}` + "\n" + `{"end":1}` + "\n",
 	openAPIType:   `{"openapi":"3.1.0","info":{"title":"simroot security services platform","version":"1"}}`,
 	pemType:       examplePEM,
+	crlPEMType:    "-----BEGIN X509 CRL-----\nMIIBIjCByQIBATAKBggq...\n-----END X509 CRL-----\n",
 	requestType:   "MIHTMHoCAQAwGDEWMBQGA1UEBRMNODk4ODIxMTk5OTkwMDBZMBMGByqGSM49AgEG...",
 	certsOnlyType: "MIICLAYJKoZIhvcNAQcCoIICHTCCAhkCAQExADAL...",
 	attrsType:     "MBMGByqGSM49AgEGCCqGSM49AwEH",
