@@ -8,8 +8,9 @@
 // subjectAltName, because no registered name form holds an ICCID.
 //
 // Nothing is signed that was not linted: the same template is first signed with a
-// throwaway key, and the linter reads the result ([CA.Prepare]). The real key then signs
-// exactly the bytes that were linted ([CA.Sign]).
+// throwaway key, and the linter reads the result ([CA.PrepareServer]). The real key then signs
+// exactly the bytes that were linted ([CA.Sign]). Certificates of SIMs of one fleet are alike but for
+// five fields, so that the linter reads the first of each day ([CA.PrepareSIM]).
 //
 // The issuing key is behind go.step.sm/crypto/kms: in a file, or where a URI says (package
 // kms). The root's key is needed only by Init; its file may be taken away afterwards.
@@ -70,6 +71,7 @@ type generation struct {
 	rootCRL      []byte
 	signer       crypto.Signer
 	linter       *linter
+	moulds       moulds
 }
 
 // issuing is the generation that signs.

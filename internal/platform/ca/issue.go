@@ -54,9 +54,17 @@ func (c *CA) IssueSIM(s Subject, key crypto.PublicKey, notBefore, notAfter time.
 	return c.Sign(p)
 }
 
-// PrepareSIM makes the certificate of a SIM and lints it. Its times have whole
-// seconds, and it ends no later than the issuing CA.
+// PrepareSIM makes the certificate of a SIM and lints it, or takes a mould that was linted. Its times
+// have whole seconds, and it ends no later than the issuing CA.
 func (c *CA) PrepareSIM(s Subject, key crypto.PublicKey, notBefore, notAfter time.Time) (*Prepared, error) {
+	g := c.issuing()
+	return c.prepareBy(g, s.template(key, notBefore, notAfter), func(template *x509.Certificate) ([]byte, error) {
+		return g.moulds.prepare(s, template, g.linter)
+	})
+}
+
+// template is the certificate of a SIM, as far as it does not depend on the CA.
+func (s Subject) template(key crypto.PublicKey, notBefore, notAfter time.Time) *x509.Certificate {
 	name := pkix.Name{CommonName: s.ICCID, SerialNumber: s.ICCID}
 	if s.Organization != "" {
 		name.Organization = []string{s.Organization}
@@ -64,14 +72,14 @@ func (c *CA) PrepareSIM(s Subject, key crypto.PublicKey, notBefore, notAfter tim
 	if s.Fleet != "" {
 		name.OrganizationalUnit = []string{s.Fleet}
 	}
-	return c.prepare(&x509.Certificate{
+	return &x509.Certificate{
 		Subject:     name,
 		PublicKey:   key,
 		NotBefore:   notBefore,
 		NotAfter:    notAfter,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
+	}
 }
 
 // IssueServer lints and signs the certificate of a server for 90 days and returns its
@@ -124,7 +132,7 @@ func (c *CA) IssueResponder(of Issuing, key crypto.PublicKey, now time.Time) (*x
 		KeyUsage:        x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:     []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning},
 		ExtraExtensions: []pkix.Extension{ocspNoCheck},
-	})
+	}, of.by.linter.check)
 	if err != nil {
 		return nil, err
 	}
@@ -152,10 +160,12 @@ func (c *CA) PrepareAppServer(id, name string, key crypto.PublicKey, notBefore, 
 
 // prepare completes a template and lints it.
 func (c *CA) prepare(template *x509.Certificate) (*Prepared, error) {
-	return c.prepareBy(c.issuing(), template)
+	g := c.issuing()
+	return c.prepareBy(g, template, g.linter.check)
 }
 
-func (c *CA) prepareBy(g *generation, template *x509.Certificate) (*Prepared, error) {
+// prepareBy completes a template and has it checked, which returns the part to be signed.
+func (c *CA) prepareBy(g *generation, template *x509.Certificate, check func(*x509.Certificate) ([]byte, error)) (*Prepared, error) {
 	if key, ok := template.PublicKey.(*ecdsa.PublicKey); !ok || key == nil || key.Curve != elliptic.P256() {
 		return nil, fmt.Errorf("ca: a public key of type %T: want one on P-256", template.PublicKey)
 	}
@@ -179,7 +189,7 @@ func (c *CA) prepareBy(g *generation, template *x509.Certificate) (*Prepared, er
 	if template.SubjectKeyId, err = x509util.GenerateSubjectKeyID(template.PublicKey); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	tbs, err := g.linter.check(template)
+	tbs, err := check(template)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}

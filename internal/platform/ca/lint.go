@@ -33,9 +33,12 @@ var lints = sync.OnceValue(func() []*lint.CertificateLint {
 // was stolen. That cannot be, and asking costs ten times as much as all other lints together.
 const foreignCA = "e_cert_issued_by_compromised_emudhra_ca"
 
-// settings of lints. Looking for private keys that are small numbers costs a number of point
-// additions that grows with their size; those that were seen in the field had up to 8 bits.
-const settings = "[e_ecdsa_small_private_key]\nBits = 8\n"
+// smallKeyBits is how small the number is that a private key must not be. Looking for them costs a number
+// of point additions that grows with it; those that were seen in the field had up to 8 bits.
+const smallKeyBits = 8
+
+// settings of lints.
+var settings = fmt.Sprintf("[e_ecdsa_small_private_key]\nBits = %d\n", smallKeyBits)
 
 // linter checks what a CA is about to sign. It signs with a key of its own that is worth
 // nothing, so that nothing of the CA is out before all is well.
