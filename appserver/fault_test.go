@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
-	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/internal/testlog"
 )
 
 // fakeClock is a clock that a test sets.
@@ -111,13 +110,13 @@ func TestAClockThatIsWrongByADayIsToldAndDatesAreThePlatforms(t *testing.T) {
 			own, platform := newClock(), newClock()
 			own.advance(off)
 			p.Clock(platform.now)
-			var log syncBuffer
-			m := open(t, p, Options{Clock: own.now, MaxStale: time.Minute, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			log := testlog.New(t)
+			m := open(t, p, Options{Clock: own.now, MaxStale: time.Minute, Logger: log.Logger()})
 			if got := m.Synced().ClockOff; (got - off).Abs() > time.Second {
 				t.Errorf("off by %s, want %s", got, off)
 			}
-			if !strings.Contains(string(log.Bytes()), "clock") {
-				t.Errorf("nothing was said of it:\n%s", log.Bytes())
+			if !log.Says("clock") {
+				t.Errorf("nothing was said of it:\n%s", log)
 			}
 			if _, _, err := connect(t, m, serverConfig(t, m, p), clientConfig(p, sim.Certificate, tls.VersionTLS13)); err != nil {
 				t.Errorf("a certificate that is good by the platform's time: %v", err)
@@ -170,8 +169,8 @@ func TestARestoredPlatformThatHasCaughtUpIsNoticed(t *testing.T) {
 			for i := range further {
 				others = append(others, p.Provision(t, platformtest.ICCID(10+i)))
 			}
-			var log syncBuffer
-			m = openUnready(t, p, Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			log := testlog.New(t)
+			m = openUnready(t, p, Options{Dir: dir, Logger: log.Logger()})
 			if err := m.Ready(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -184,8 +183,8 @@ func TestARestoredPlatformThatHasCaughtUpIsNoticed(t *testing.T) {
 			if _, err := m.Lookup(lost.Fingerprint); err != ErrUnknown {
 				t.Errorf("what the platform does not know: got %v, want ErrUnknown", err)
 			}
-			if !strings.Contains(string(log.Bytes()), "restored from a backup") {
-				t.Errorf("nothing was said of it:\n%s", log.Bytes())
+			if !log.Says("restored from a backup") {
+				t.Errorf("nothing was said of it:\n%s", log)
 			}
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"maps"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/internal/testlog"
 )
 
 // onlyOnce applies a change to the first line that holds an event of the given number.
@@ -132,9 +132,9 @@ func TestARestoredOrReplacedPlatformIsFollowedFromItsStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := platformtest.New(t)
 			sims := []platformtest.SIM{p.Provision(t, platformtest.ICCID(0)), p.Provision(t, platformtest.ICCID(1))}
-			var log syncBuffer
+			log := testlog.New(t)
 			dir := t.TempDir()
-			m := open(t, p, Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			m := open(t, p, Options{Dir: dir, Logger: log.Logger()})
 			conn, device, err := connect(t, m, serverConfig(t, m, p), clientConfig(p, sims[1].Certificate, 0))
 			if err != nil {
 				t.Fatal(err)
@@ -145,8 +145,8 @@ func TestARestoredOrReplacedPlatformIsFollowedFromItsStart(t *testing.T) {
 			if _, err := m.Lookup(sims[0].Fingerprint); err != nil {
 				t.Errorf("the SIM in the backup: %v", err)
 			}
-			if !bytes.Contains(log.Bytes(), []byte("everything is fetched anew")) {
-				t.Errorf("nothing was said of it:\n%s", log.Bytes())
+			if !log.Says("everything is fetched anew") {
+				t.Errorf("nothing was said of it:\n%s", log)
 			}
 			other := p.Provision(t, platformtest.ICCID(2))
 			inStep(t, m, p)
@@ -238,22 +238,4 @@ func TestBarredAreTheSIMsThatHaveNothingAcceptedAnyMore(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-}
-
-// syncBuffer is a buffer that many goroutines may write.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) Bytes() []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return bytes.Clone(s.b.Bytes())
 }

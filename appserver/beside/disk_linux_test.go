@@ -29,7 +29,7 @@ func TestAFullDiskLeavesTheOldFilesAndCutsOffAllTheSame(t *testing.T) {
 	defer unix.Setrlimit(unix.RLIMIT_FSIZE, &limit) //nolint:errcheck // it was so before
 	w.set(func() { w.calls, w.big = nil, bytes.Repeat([]byte("x"), 2<<20) })
 	w.SetCredential(sim.Credential, api.Revoked)
-	w.log.await(t, "barred stays as it was")
+	w.log.Await(t, "barred stays as it was")
 	w.await(t, "end "+sim.ICCID, 2) // who comes back under the old rules goes again
 	if w.read(t, "barred") != old {
 		t.Error("the old file is gone")
@@ -37,7 +37,7 @@ func TestAFullDiskLeavesTheOldFilesAndCutsOffAllTheSame(t *testing.T) {
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	w.log.await(t, "in step again")
+	w.log.Await(t, "in step again")
 	if len(w.read(t, "barred")) < 2<<20 {
 		t.Error("the new file is not there")
 	}

@@ -1,11 +1,9 @@
 package beside_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +16,7 @@ import (
 	"github.com/simroot/simroot/appserver/beside"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
 	"github.com/simroot/simroot/appserver/internal/servertest"
+	"github.com/simroot/simroot/internal/testlog"
 )
 
 // server is a server beside that notes what is asked of it.
@@ -92,53 +91,21 @@ func (s *server) await(t *testing.T, call string, times int) {
 
 func (s *server) forget() { s.set(func() { s.calls = nil }) }
 
-// lines is a log whose errors and recoveries can be waited for.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) count(s string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), s)
-}
-
-func (l *lines) await(t *testing.T, s string) {
-	t.Helper()
-	late := time.After(servertest.Patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for l.count(s) == 0 {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("the log does not say %q", s)
-		}
-	}
-}
-
 // world is a platform and a keeper that runs.
 type world struct {
 	*platformtest.Platform
 	*server
 	dir string
-	log *lines
+	log *testlog.Log
 }
 
 func newWorld(t *testing.T, s *server) *world {
 	t.Helper()
 	p := platformtest.New(t)
 	m := servertest.Open(t, p)
-	w := &world{Platform: p, server: s, dir: t.TempDir(), log: &lines{}}
+	w := &world{Platform: p, server: s, dir: t.TempDir(), log: testlog.New(t)}
 	s.called = make(chan struct{})
-	k, err := beside.New(beside.Options{Middleware: m.Middleware, Platform: p.Client, Dir: w.dir, Server: s, Logger: slog.New(slog.NewTextHandler(w.log, nil))})
+	k, err := beside.New(beside.Options{Middleware: m.Middleware, Platform: p.Client, Dir: w.dir, Server: s, Logger: w.log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,9 +116,6 @@ func newWorld(t *testing.T, s *server) *world {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("the keeper says:\n%s", w.log.text.String())
 		}
 	})
 	return w
@@ -168,7 +132,7 @@ func (w *world) read(t *testing.T, name string) string {
 
 func TestAServerThatIsDownOrBrokenIsTriedUntilItReadsTheFiles(t *testing.T) {
 	w := newWorld(t, &server{broken: errors.New("the configuration is broken")})
-	w.log.await(t, "the configuration is broken")
+	w.log.Await(t, "the configuration is broken")
 	sim := w.Provision(t, platformtest.ICCID(1))
 	w.SetCredential(sim.Credential, api.Revoked)
 	w.await(t, "reload", 3)
@@ -178,8 +142,8 @@ func TestAServerThatIsDownOrBrokenIsTriedUntilItReadsTheFiles(t *testing.T) {
 	w.set(func() { w.calls, w.broken = nil, nil })
 	w.await(t, "reload barred crls keys", 1)
 	w.await(t, "end "+sim.ICCID, 1)
-	w.log.await(t, "in step again")
-	if n := w.log.count("the configuration is broken"); n != 1 {
+	w.log.Await(t, "in step again")
+	if n := w.log.Count("the configuration is broken"); n != 1 {
 		t.Errorf("it was said %d times", n)
 	}
 }
@@ -209,7 +173,7 @@ func TestWithoutTheCRLConnectionsEndOnceAndOnceMoreWhenItIsThere(t *testing.T) {
 	w.forget()
 	w.SetCredential(sim.Credential, api.Revoked)
 	w.await(t, "end "+sim.ICCID, 1)
-	w.log.await(t, "fetch the CRLs")
+	w.log.Await(t, "fetch the CRLs")
 	// A change is worked off after what is tried each second meanwhile.
 	other := w.Provision(t, platformtest.ICCID(2))
 	w.SetCredential(other.Credential, api.Revoked)

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -26,6 +25,7 @@ import (
 	"github.com/simroot/simroot/appserver/haproxy"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
 	"github.com/simroot/simroot/internal/e2e/realparts"
+	"github.com/simroot/simroot/internal/testlog"
 )
 
 // rig is a platform, a middleware with a keeper, HAProxy, and an application behind it.
@@ -36,26 +36,8 @@ type rig struct {
 	m       *appserver.Middleware
 	listen  string
 	process *realparts.Process
-	log     *logged
+	log     *testlog.Log
 	config  string
-}
-
-// logged is what the keeper says.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logged) has(s string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), s)
 }
 
 // option changes what a rig is made of.
@@ -68,7 +50,7 @@ type option struct {
 func newRig(t *testing.T, with option) *rig {
 	t.Helper()
 	p := platformtest.New(t)
-	r := &rig{Platform: p, t: t, dir: t.TempDir(), listen: fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t)), log: &logged{}}
+	r := &rig{Platform: p, t: t, dir: t.TempDir(), listen: fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t)), log: testlog.New(t)}
 	o := appserver.Options{Platform: p.Client, Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
 	if with.o != nil {
 		with.o(&o)
@@ -79,7 +61,7 @@ func newRig(t *testing.T, with option) *rig {
 	}
 	t.Cleanup(func() { r.m.Close() })
 	keeper, err := haproxy.New(haproxy.Options{
-		Middleware: r.m, Platform: p.Client, Dir: r.dir, Master: r.in("master.sock"), Logger: slog.New(slog.NewTextHandler(r.log, nil)),
+		Middleware: r.m, Platform: p.Client, Dir: r.dir, Master: r.in("master.sock"), Logger: r.log.Logger(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -111,9 +93,6 @@ func newRig(t *testing.T, with option) *rig {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("the keeper says:\n%s", r.log.text.String())
 		}
 	})
 	return r
@@ -418,20 +397,20 @@ func TestACRLThatIsTooLongForACommandIsReloadedWithoutEndingConnections(t *testi
 		last = r.Provision(t, platformtest.ICCID(10+n))
 		r.SetCredential(last.Credential, api.Revoked)
 	}
-	realparts.WaitFor(t, "the keeper to say that HAProxy refuses its configuration", func() bool { return r.log.has("HAProxy refuses its configuration") })
+	r.log.Await(t, "HAProxy refuses its configuration")
 	if text, err := os.ReadFile(r.in("crl.pem")); err != nil || len(text) < 12<<10 {
 		t.Errorf("the CRL is not on disk: %d bytes, %v", len(text), err)
 	}
 	r.refused(last)
 	r.configure(r.config)
-	realparts.WaitFor(t, "the keeper to be in step again", func() bool { return r.log.has("in step again") })
+	r.log.Await(t, "in step again")
 	r.ticks(live)
 	r.comesIn(other)
 }
 
 func TestHAProxyMayComeLaterAndStartAgain(t *testing.T) {
 	r := newRig(t, option{waiting: true})
-	realparts.WaitFor(t, "the keeper to say that HAProxy is not there", func() bool { return r.log.has("is HAProxy running") })
+	r.log.Await(t, "is HAProxy running")
 	sim, gone := r.Provision(t, platformtest.ICCID(1)), r.Provision(t, platformtest.ICCID(2))
 	r.start()
 	r.comesIn(sim)

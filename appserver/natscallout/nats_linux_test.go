@@ -6,10 +6,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"github.com/simroot/simroot/appserver/internal/servertest"
 	"github.com/simroot/simroot/appserver/natscallout"
 	"github.com/simroot/simroot/internal/e2e/realparts"
+	"github.com/simroot/simroot/internal/testlog"
 )
 
 func TestMain(m *testing.M) { realparts.Main(m, "github.com/nats-io/nats-server/v2") }
@@ -35,39 +34,15 @@ type scene struct {
 	config   string
 	nats     *realparts.Process
 	server   *servertest.Server
-	log      *logged
+	log      *testlog.Log
 	stop     func() // the callout
 
 	connections int // of the callout, so far
 }
 
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logged) count(what string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Count(l.b.Bytes(), []byte(what))
-}
-
-func (l *logged) has(what string) bool { return l.count(what) > 0 }
-
 func begin(t *testing.T, p natscallout.Permissions) *scene {
 	t.Helper()
-	s := &scene{T: t, platform: platformtest.New(t), dir: t.TempDir(), log: &logged{}}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(s.log.b.String())
-		}
-	})
+	s := &scene{T: t, platform: platformtest.New(t), dir: t.TempDir(), log: testlog.New(t)}
 	if err := s.platform.CA.Write(t, s.dir, "root.pem", "server.pem", "server.key"); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +73,7 @@ func (s *scene) startNATS() {
 func (s *scene) awaitCallout() {
 	s.Helper()
 	s.connections++
-	realparts.WaitFor(s, "the callout", func() bool { return s.log.count("connected to NATS") >= s.connections })
+	s.log.AwaitLines(s, s.connections, "connected to NATS")
 }
 
 // startCallout starts a middleware of its own with the callout.
@@ -107,7 +82,7 @@ func (s *scene) startCallout(p natscallout.Permissions) {
 	s.server = servertest.Open(s, s.platform)
 	c, err := natscallout.New(natscallout.Options{
 		Middleware: s.server.Middleware, Platform: s.platform.Client, URL: "tls://" + s.address, Dir: filepath.Join(s.dir, "nats"),
-		Permissions: p, Logger: slog.New(slog.NewTextHandler(s.log, nil)),
+		Permissions: p, Logger: s.log.Logger(),
 	})
 	if err != nil {
 		s.Fatal(err)
@@ -295,7 +270,7 @@ func TestARevokedOrSuspendedSIMIsRefusedAndItsSessionsEnd(t *testing.T) {
 	if _, err := s.device(one); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("revoked: %v", err)
 	}
-	if !s.log.has("credential is revoked") {
+	if !s.log.Says("credential is revoked") {
 		t.Error("the log does not say why")
 	}
 	s.platform.SetSIM(other.ICCID, api.Suspended)
@@ -418,7 +393,7 @@ func TestKeysOfAnotherServerAreSaid(t *testing.T) {
 	}
 	realparts.WaitFor(t, "the reason in the log", func() bool {
 		s.device(sim) //nolint:errcheck // refused
-		return s.log.has("do server and callout have the same configuration?")
+		return s.log.Says("do server and callout have the same configuration?")
 	})
 }
 

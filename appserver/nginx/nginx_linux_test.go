@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +25,7 @@ import (
 	"github.com/simroot/simroot/appserver/internal/platformtest"
 	"github.com/simroot/simroot/appserver/nginx"
 	"github.com/simroot/simroot/internal/e2e/realparts"
+	"github.com/simroot/simroot/internal/testlog"
 )
 
 // rig is a platform, a middleware with a keeper and the endpoint that nginx asks, nginx, and an
@@ -38,32 +38,14 @@ type rig struct {
 	listen  string
 	block   string // of nginx's configuration
 	process *realparts.Process
-	log     *logged
+	log     *testlog.Log
 	authz   *authz.Handler
-}
-
-// logged is what the keeper says.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logged) has(s string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), s)
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	p := platformtest.New(t)
-	r := &rig{Platform: p, t: t, dir: t.TempDir(), listen: fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t)), log: &logged{}}
+	r := &rig{Platform: p, t: t, dir: t.TempDir(), listen: fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t)), log: testlog.New(t)}
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
 	if r.m, err = appserver.Open(t.Context(), appserver.Options{Platform: p.Client, Dir: t.TempDir(), Logger: quiet}); err != nil {
@@ -72,7 +54,7 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(func() { r.m.Close() })
 	keeper, err := nginx.New(nginx.Options{
 		Middleware: r.m, Platform: p.Client, Dir: r.dir, Reload: []string{"nginx", "-c", r.in("nginx.conf"), "-s", "reload"},
-		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
+		Logger: r.log.Logger(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -119,11 +101,6 @@ func (r *rig) in(name string) string { return filepath.Join(r.dir, name) }
 // keep runs a keeper until the test ends.
 func (r *rig) keep(keeper *beside.Keeper) {
 	r.runs(keeper.Run)
-	r.t.Cleanup(func() {
-		if r.t.Failed() {
-			r.t.Logf("the keeper says:\n%s", r.log.text.String())
-		}
-	})
 }
 
 func (r *rig) runs(run func(context.Context) error) {
@@ -308,7 +285,7 @@ func TestABrokenConfigurationIsToldAndCostsNoCRL(t *testing.T) {
 	}
 	r.configure("wrong")
 	r.SetCredential(sim.Credential, api.Revoked)
-	realparts.WaitFor(t, "the keeper to say what is wrong", func() bool { return r.log.has("unknown directive") || r.log.has("unexpected") })
+	realparts.WaitFor(t, "the keeper to say what is wrong", func() bool { return r.log.Says("unknown directive") || r.log.Says("unexpected") })
 	// What it said may be of an earlier change; of the revocation it says the same, and the CRL goes first.
 	realparts.WaitFor(t, "the new CRL to be on disk", func() bool {
 		now, err := os.ReadFile(r.in("crl.pem"))
@@ -318,7 +295,7 @@ func TestABrokenConfigurationIsToldAndCostsNoCRL(t *testing.T) {
 		t.Error("the revoked SIM is let in meanwhile")
 	}
 	r.configure("")
-	realparts.WaitFor(t, "the keeper to be in step again", func() bool { return r.log.has("in step again") })
+	r.log.Await(t, "in step again")
 }
 
 func TestConfigRefusesWhatNginxWouldMisread(t *testing.T) {

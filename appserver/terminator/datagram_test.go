@@ -153,7 +153,7 @@ func TestAServerBehindThatRefusesDatagramsEndsTheSession(t *testing.T) {
 			device.Write([]byte("anybody there?")) //nolint:errcheck // the end is what is waited for
 		}
 	}
-	if n := s.log.count("cannot be reached"); n != 1 {
+	if n := s.log.Count("cannot be reached"); n != 1 {
 		t.Errorf("%d lines of its absence, want 1", n)
 	}
 }
@@ -164,7 +164,7 @@ func TestAServerBehindThatIsStartedAnewKeepsItsSessions(t *testing.T) {
 	device := s.connect(s.device(1))
 	behind.Close()
 	say(t, device, "lost")
-	s.log.wait(t, "cannot be reached")
+	s.log.Await(t, "cannot be reached")
 	again, err := net.ListenUDP("udp", behind.LocalAddr().(*net.UDPAddr))
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func TestAServerBehindThatIsStartedAnewKeepsItsSessions(t *testing.T) {
 	}
 	behind.answer(from, "here")
 	hear(t, device, "here")
-	if s.log.count("reached again") != 1 {
+	if s.log.Count("reached again") != 1 {
 		t.Error("nothing is said of its return")
 	}
 }

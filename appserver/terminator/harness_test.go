@@ -6,10 +6,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
 	"github.com/simroot/simroot/appserver/internal/servertest"
+	"github.com/simroot/simroot/internal/testlog"
 	"github.com/simroot/simroot/psktls"
 	"github.com/simroot/simroot/psktls/dtls"
 )
@@ -31,62 +30,16 @@ type scene struct {
 	platform *platformtest.Platform
 	server   *servertest.Server
 	way      Way
-	log      *logged
+	log      *testlog.Log
 	stop     func()        // tells the terminator to
 	stopped  chan struct{} // closed when it has
-}
-
-// logged is a log to look at.
-type logged struct {
-	mu    sync.Mutex
-	b     bytes.Buffer
-	grown chan struct{} // closed and replaced when there is more, if somebody waits
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.grown != nil {
-		close(l.grown)
-		l.grown = nil
-	}
-	return l.b.Write(b)
-}
-
-// wait waits until the log says something.
-func (l *logged) wait(t testing.TB, what string) {
-	t.Helper()
-	late := time.After(patience)
-	for {
-		l.mu.Lock()
-		said := bytes.Contains(l.b.Bytes(), []byte(what))
-		if l.grown == nil {
-			l.grown = make(chan struct{})
-		}
-		grown := l.grown
-		l.mu.Unlock()
-		if said {
-			return
-		}
-		select {
-		case <-grown:
-		case <-late:
-			t.Fatalf("the log does not say %q", what)
-		}
-	}
-}
-
-func (l *logged) count(what string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Count(l.b.Bytes(), []byte(what))
 }
 
 // terminate runs a terminator with one way to a backend.
 func terminate(t *testing.T, kind Kind, tell Tell, backend string, o Options) *scene {
 	t.Helper()
 	p := platformtest.New(t)
-	s := &scene{T: t, platform: p, server: servertest.Open(t, p), log: &logged{}, stopped: make(chan struct{})}
+	s := &scene{T: t, platform: p, server: servertest.Open(t, p), log: testlog.New(t), stopped: make(chan struct{})}
 	dir := t.TempDir()
 	if err := p.CA.Write(t, dir, "root.pem", "server.pem", "server.key"); err != nil {
 		t.Fatal(err)
@@ -96,7 +49,7 @@ func terminate(t *testing.T, kind Kind, tell Tell, backend string, o Options) *s
 		t.Fatal(err)
 	}
 	o.Middleware, o.Certificate = s.server.Middleware, own.Get
-	o.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	o.Logger = s.log.Logger()
 	o.Ways = []Way{{kind, tell, "127.0.0.1:0", backend}}
 	terminator, err := Listen(o)
 	if err != nil {
@@ -114,9 +67,6 @@ func terminate(t *testing.T, kind Kind, tell Tell, backend string, o Options) *s
 	t.Cleanup(func() {
 		stop()
 		within(t, "the terminator to stop", s.stopped)
-		if t.Failed() {
-			t.Log(s.log.b.String())
-		}
 	})
 	return s
 }
@@ -286,5 +236,3 @@ func hearReset(t testing.TB, conn net.Conn) {
 		t.Fatalf("read: %v; want a reset", err)
 	}
 }
-
-func newLog(l *logged) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

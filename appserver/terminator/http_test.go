@@ -119,7 +119,7 @@ func TestAServerOfHTTPThatIsNotThereIsABadGateway(t *testing.T) {
 			t.Error(response.Status)
 		}
 	}
-	if n := s.log.count("cannot be reached"); n != 1 {
+	if n := s.log.Count("cannot be reached"); n != 1 {
 		t.Errorf("%d lines of its absence, want 1", n)
 	}
 }

@@ -2,6 +2,7 @@ package terminator
 
 import (
 	"bytes"
+	"github.com/simroot/simroot/internal/testlog"
 	"io"
 	"net"
 	"os"
@@ -119,10 +120,10 @@ func TestAServerBehindThatIsNotThereIsToldOfOnceAndDevicesAtOnce(t *testing.T) {
 	defer server.Close()
 	say(t, device, "x")
 	hear(t, server, "x")
-	if n := s.log.count("cannot be reached"); n != 1 {
+	if n := s.log.Count("cannot be reached"); n != 1 {
 		t.Errorf("%d lines of its absence, want 1", n)
 	}
-	if n := s.log.count(`"refused meanwhile"=5`); n != 1 {
+	if n := s.log.Count(`"refused meanwhile"=5`); n != 1 {
 		t.Errorf("%d lines of its return, want 1", n)
 	}
 }
@@ -156,7 +157,7 @@ func TestThereAreNoMoreConnectionsThanAllowed(t *testing.T) {
 					t.Fatal("one more was let in")
 				}
 			}
-			if n := s.log.count("too many connections"); n != 1 {
+			if n := s.log.Count("too many connections"); n != 1 {
 				t.Errorf("%d lines tell of it, want 1", n)
 			}
 			first.Close()
@@ -186,7 +187,7 @@ func TestASIMHasNoMoreConnectionsThanAllowedAndOthersHaveTheirs(t *testing.T) {
 				hearEnd(t, first)
 			}
 			hearEnd(t, s.connect(d)) // the first has ended in one direction only
-			if n := s.log.count("a SIM has too many connections"); n != 1 {
+			if n := s.log.Count("a SIM has too many connections"); n != 1 {
 				t.Errorf("%d lines tell of it, want 1", n)
 			}
 			s.connect(other)
@@ -251,8 +252,8 @@ func TestARenewedCertificateOfTheServerIsReadAgainAndABrokenOneIsNot(t *testing.
 		}
 	}
 	write()
-	log := &logged{}
-	c, err := LoadCertificate(chain, key, newLog(log))
+	log := testlog.New(t)
+	c, err := LoadCertificate(chain, key, log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +270,7 @@ func TestARenewedCertificateOfTheServerIsReadAgainAndABrokenOneIsNot(t *testing.
 	if err := os.WriteFile(chain, []byte("torn"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(again(), first.Certificate[0]) || log.count("the old one serves on") != 1 {
+	if !bytes.Equal(again(), first.Certificate[0]) || log.Count("the old one serves on") != 1 {
 		t.Error("a broken certificate has taken the place of a good one, or nothing was said")
 	}
 	write()

@@ -20,7 +20,7 @@ func TestTheTunnelHasTheSIMDoAll(t *testing.T) {
 	s.echoes(strings.Repeat("a long way through the tunnel ", 50_000))
 	s.slot.Remove()
 	s.refused("the card was removed")
-	s.says("the SIM is away")
+	s.log.Await(t, "the SIM is away")
 	s.slot.Insert()
 	s.sim()
 	s.echoes("back again")
@@ -39,7 +39,7 @@ func TestTheTunnelHasTheSIMDoAll(t *testing.T) {
 	refuser := serve(t, tls.NewListener(listen(t), config), sayBack).Addr().String()
 	refused := newStage(t, fixture.NewSlot(ca.SIMWith(fixture.WholeExchange)), refuser, all)
 	refused.cut()
-	refused.says("the server refuses the SIM's credential", "it does not know the CA")
+	refused.log.Await(t, "the server refuses the SIM's credential", "it does not know the CA")
 }
 
 func TestATunnelThatPromisesAllInTheSIMCarriesNothingElse(t *testing.T) {

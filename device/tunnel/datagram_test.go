@@ -334,7 +334,7 @@ func TestADTLSServerThatCannotBeTrustedGetsNothing(t *testing.T) {
 			server := answers(t, l, same)
 			s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), overUDP)
 			s.client().say("a secret")
-			s.says("session refused", "x509: ")
+			s.log.Await(t, "session refused", "x509: ")
 			if server.sessions.Load() != 0 {
 				t.Error("something was said to it")
 			}
@@ -347,7 +347,7 @@ func TestADTLSServerThatRefusesTheSIMIsUnderstood(t *testing.T) {
 	server := answers(t, demanding(t, ca, "127.0.0.1:0", pion.WithClientCAs(other.Pool())), same)
 	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), overUDP)
 	s.client().say("hello")
-	s.says("session refused", "the server refuses the SIM's credential")
+	s.log.Await(t, "session refused", "the server refuses the SIM's credential")
 }
 
 func TestDatagramsWaitForAServerThatIsNotThereYetAndASessionForOneThatIsBack(t *testing.T) {
@@ -359,7 +359,7 @@ func TestDatagramsWaitForAServerThatIsNotThereYetAndASessionForOneThatIsBack(t *
 	c.asks("before")
 	first.stop() // and says so
 	c.say("while nobody listens")
-	s.says("session ended")
+	s.log.Await(t, "session ended")
 	second := answers(t, demanding(t, ca, address), same)
 	c.asks("after")
 	if second.sessions.Load() != 1 {
@@ -387,7 +387,7 @@ func TestAServerThatHasForgottenTheSessionGetsANewOne(t *testing.T) {
 	c.say("to the deaf")
 	<-time.After(60 * time.Millisecond)
 	c.say("again")
-	s.says("stopped answering; trying a new session")
+	s.log.Await(t, "stopped answering; trying a new session")
 	deaf.Store(false)
 	c.asks("after")
 	if n := server.sessions.Load(); n != 2 {
@@ -448,7 +448,7 @@ func TestASessionInWhichNothingPassesIsEnded(t *testing.T) {
 	})
 	c := s.client()
 	c.asks("one")
-	s.says("session ended")
+	s.log.Await(t, "session ended")
 	c.asks("two")
 	if n := server.sessions.Load(); n != 2 {
 		t.Errorf("%d sessions", n)
@@ -466,9 +466,9 @@ func TestSessionsAreBoundedAndTheQuietestMakesWay(t *testing.T) {
 	one.asks("one")
 	two.asks("two")
 	three.say("three")
-	s.says("datagram refused", "too many")
+	s.log.Await(t, "datagram refused", "too many")
 	three.asks("three, later") // when one or two has been quiet for long enough
-	s.says("a quiet session makes way", one.LocalAddr().String())
+	s.log.Await(t, "a quiet session makes way", one.LocalAddr().String())
 	two.asks("two again")
 }
 
@@ -480,13 +480,13 @@ func TestWithoutItsSIMDatagramsOfNewClientsAreLostAndThoseOfOthersPass(t *testin
 	standing.asks("before")
 	s.slot.Remove()
 	fresh.say("nobody hears me")
-	s.says("session refused", "the card was removed")
-	s.says("the SIM is away")
+	s.log.Await(t, "session refused", "the card was removed")
+	s.log.Await(t, "the SIM is away")
 	standing.asks("still there")
 	s.slot.Insert()
 	s.sim()
 	fresh.asks("back again")
-	if n := strings.Count(s.log.String(), "the SIM is away; it is used again"); n != 1 {
+	if n := s.log.Count("the SIM is away; it is used again"); n != 1 {
 		t.Errorf("the log says %d times that the SIM is away", n)
 	}
 }
@@ -514,8 +514,8 @@ func TestADatagramThatDoesNotFitIsLostAndTheLogSaysSoOnce(t *testing.T) {
 			client.say(strings.Repeat("x", 490))
 			client.say(strings.Repeat("x", 490))
 			client.asks("and on")
-			s.says("it does not fit the MTU", "mtu=500")
-			if n := strings.Count(s.log.String(), "does not fit the MTU"); n != 1 {
+			s.log.Await(t, "it does not fit the MTU", "mtu=500")
+			if n := s.log.Count("does not fit the MTU"); n != 1 {
 				t.Errorf("the log says it %d times", n)
 			}
 		})

@@ -17,49 +17,31 @@ import (
 
 	"github.com/simroot/simroot/device"
 	"github.com/simroot/simroot/device/internal/fixture"
+	"github.com/simroot/simroot/internal/testlog"
 	"github.com/simroot/simroot/psktls"
 )
-
-// journal is a log that a test reads while it is written.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
 
 // stage is a SIM, its keeper, a server, and a tunnel between them.
 type stage struct {
 	t      *testing.T
 	slot   *fixture.Slot
 	keeper *device.Keeper
-	log    *journal
+	log    *testlog.Log
 	port   string
 	stop   func()
 }
 
 func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Options), opts ...device.Option) *stage {
 	t.Helper()
-	s := &stage{t: t, slot: slot, log: &journal{}}
-	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := &stage{t: t, slot: slot, log: testlog.New(t)}
 	s.keeper = device.NewKeeper(func(ctx context.Context) (*device.Device, error) {
 		c, err := slot.Open(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return device.New(ctx, c, opts...)
-	}, 0, log)
-	o := Options{SIM: s.keeper, Forwards: []Forward{{TCP, "127.0.0.1:0", remote}}, Log: log, Patience: 10 * time.Second, Grace: time.Millisecond}
+	}, 0, s.log.Logger())
+	o := Options{SIM: s.keeper, Forwards: []Forward{{TCP, "127.0.0.1:0", remote}}, Log: s.log.Logger(), Patience: 10 * time.Second, Grace: time.Millisecond}
 	if change != nil {
 		change(&o)
 	}
@@ -80,12 +62,7 @@ func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Opti
 		cancel()
 		wg.Wait()
 	})
-	t.Cleanup(func() {
-		s.stop()
-		if t.Failed() {
-			t.Log(s.log.String())
-		}
-	})
+	t.Cleanup(s.stop)
 	s.sim()
 	return s
 }
@@ -143,7 +120,7 @@ func (s *stage) refused(why string) {
 	if took := time.Since(began); took > 5*time.Second {
 		s.t.Errorf("refusing took %v", took)
 	}
-	s.says("connection refused", why)
+	s.log.Await(s.t, "connection refused", why)
 }
 
 // cut writes until the line breaks.
@@ -162,24 +139,6 @@ func (s *stage) cut() {
 	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		s.t.Errorf("%v: want a reset", err)
 	}
-}
-
-// says wants words in one line of the log.
-func (s *stage) says(words ...string) {
-	s.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-	lines:
-		for line := range strings.Lines(s.log.String()) {
-			for _, word := range words {
-				if !strings.Contains(line, word) {
-					continue lines
-				}
-			}
-			return
-		}
-		<-time.After(time.Millisecond)
-	}
-	s.t.Fatalf("no line of the log says %q", words)
 }
 
 // echo is a server that says back what it hears until the other side ends, and counts.
@@ -280,7 +239,7 @@ func TestWithoutItsSIMATunnelRefusesAtOnceAndGoesOnWhenItIsBack(t *testing.T) {
 	exchange(t, standing)
 	s.slot.Remove()
 	s.refused("the card was removed") // by the handshake, which is the first to notice
-	s.says("the SIM is away")
+	s.log.Await(t, "the SIM is away")
 	before := server.served.Load()
 	s.refused("the SIM is away") // and then without asking the server
 	if server.served.Load() != before {
@@ -311,7 +270,7 @@ func TestASIMThatAnotherProgramHasResetIsOpenedAgain(t *testing.T) {
 	s.echoes("before")
 	s.slot.Reset()
 	s.refused("the SIM did not do its part")
-	s.says("the SIM is away")
+	s.log.Await(t, "the SIM is away")
 	s.sim()
 	s.echoes("after")
 }
@@ -402,7 +361,7 @@ func TestAServerThatRefusesTheSIMIsUnderstood(t *testing.T) {
 			server := serve(t, tls.NewListener(listen(t), config), sayBack)
 			s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
 			s.cut()
-			s.says("the server refuses the SIM's credential", "simroot device onboard")
+			s.log.Await(t, "the server refuses the SIM's credential", "simroot device onboard")
 		})
 	}
 }
@@ -425,7 +384,7 @@ func TestACutConnectionIsNoProperEnd(t *testing.T) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("heard %q, %v: want a reset", heard, err)
 	}
-	s.says("connection ended", "unexpected EOF")
+	s.log.Await(t, "connection ended", "unexpected EOF")
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
@@ -443,7 +402,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if rest, err := io.ReadAll(one); err != nil || len(rest) > 0 {
 		t.Fatalf("%q, %v", rest, err)
 	}
-	s.says("connection ended")
+	s.log.Await(t, "connection ended")
 	s.echoes("there is a place again")
 }
 

@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver"
 	"github.com/simroot/simroot/appserver/registration"
+	"github.com/simroot/simroot/internal/testlog"
 	"github.com/simroot/simroot/vsim"
 )
 
@@ -41,55 +40,11 @@ func (w *world) at(dir string) registration.Options {
 	return registration.Options{Platform: w.URL, RootCAs: roots, Dir: dir}
 }
 
-// ledger is a log that a test reads.
-type ledger struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	more chan struct{} // nil: nobody waits
-}
-
-// waits until the log says something.
-func (l *ledger) waits(t testing.TB, s string) {
-	t.Helper()
-	late := time.After(15 * time.Second)
-	for {
-		l.mu.Lock()
-		more := make(chan struct{})
-		l.more = more
-		there := bytes.Contains(l.text.Bytes(), []byte(s))
-		l.mu.Unlock()
-		if there {
-			return
-		}
-		select {
-		case <-more:
-		case <-late:
-			t.Fatalf("the log never said %q", s)
-		}
-	}
-}
-
-func (l *ledger) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.more != nil {
-		close(l.more)
-		l.more = nil
-	}
-	return l.text.Write(p)
-}
-
-func (l *ledger) has(s string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Contains(l.text.Bytes(), []byte(s))
-}
-
 // follower opens a middleware as a registered application server and waits until it has caught up.
-func (w *world) follower(r *registration.Registration, dir string, log *ledger) *appserver.Middleware {
+func (w *world) follower(r *registration.Registration, dir string, log *testlog.Log) *appserver.Middleware {
 	w.t.Helper()
 	m, err := appserver.Open(w.t.Context(), appserver.Options{
-		Platform: r.Client(), SealingKey: r.SealingKey(), Dir: dir, Logger: slog.New(slog.NewTextHandler(log, nil)),
+		Platform: r.Client(), SealingKey: r.SealingKey(), Dir: dir, Logger: log.Logger(),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -124,7 +79,7 @@ func TestARegisteredServerKnowsItsFleetsOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	dir, data, log := filepath.Join(t.TempDir(), "registration"), t.TempDir(), &ledger{}
+	dir, data, log := filepath.Join(t.TempDir(), "registration"), t.TempDir(), testlog.New(t)
 	r, _ := w.registered(dir, "meters")
 	m := w.follower(r, data, log)
 	if _, err := m.Lookup(fingerprint(t, w.active(before))); err != nil {
@@ -164,8 +119,8 @@ func TestARegisteredServerKnowsItsFleetsOnly(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if m = w.follower(r, data, log); log.has("damaged") || log.has("anew") {
-		t.Error("what was passed over is a gap in the journal:", log.text.String())
+	if m = w.follower(r, data, log); log.Says("damaged") || log.Says("anew") {
+		t.Error("what was passed over is a gap in the journal:", log)
 	}
 	if _, err := m.Lookup(fingerprint(t, w.active(before))); !errors.Is(err, appserver.ErrSuspended) {
 		t.Errorf("after a restart: %v", err)
@@ -233,12 +188,12 @@ func TestARegistrationIsRenewedUntilItIsWithdrawn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	log := &ledger{}
+	log := testlog.New(t)
 	w.follower(r, t.TempDir(), log)
 	if err := w.Admin.WithdrawAppServer(t.Context(), made.ID); err != nil {
 		t.Fatal(err)
 	}
-	log.waits(t, "withdrawn: ask an administrator") // the feed has ended, and does not begin again
+	log.Await(t, "withdrawn: ask an administrator") // the feed has ended, and does not begin again
 	if err := r.Renew(t.Context()); !api.HasCode(err, api.CodeUnauthorized) {
 		t.Errorf("a withdrawn application server renews itself: %v", err)
 	}
@@ -256,8 +211,8 @@ func TestARegistrationRenewsItselfInTime(t *testing.T) {
 	o := w.at(filepath.Join(t.TempDir(), "registration"))
 	var clock func() time.Time
 	o.Clock = func() time.Time { return clock() }
-	log := &ledger{}
-	o.Logger = slog.New(slog.NewTextHandler(log, nil))
+	log := testlog.New(t)
+	o.Logger = log.Logger()
 	made, err := w.Admin.InviteAppServer(t.Context(), api.Invitation{Name: "broker"})
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +242,7 @@ func TestARegistrationRenewsItselfInTime(t *testing.T) {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			t.Fatal("it waits for ever")
 		}
-		if renewed := log.has("was renewed"); renewed != !at.Before(due) {
+		if renewed := log.Says("was renewed"); renewed != !at.Before(due) {
 			t.Errorf("%s before the end: renewed %v", first.Sub(at), renewed)
 		}
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/simroot/simroot/internal/platform"
 	"github.com/simroot/simroot/internal/platform/keyfile"
 	"github.com/simroot/simroot/internal/rig"
+	"github.com/simroot/simroot/internal/testlog"
 	"github.com/simroot/simroot/vsim"
 )
 
@@ -163,7 +164,7 @@ func (w *world) send(method, path, kind, authorization, body string) int {
 // the one answer that hands a new token or secret to whom it is for.
 func TestNothingThatThePlatformSaysOrKeepsHoldsASecret(t *testing.T) {
 	const passphrase = "the platform's own passphrase"
-	log := &ledger{}
+	log := testlog.New(t)
 	r, err := rig.NewOn(filepath.Join(t.TempDir(), "platform"), platform.Options{
 		Passphrase: []byte(passphrase), Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
@@ -268,7 +269,7 @@ func TestNothingThatThePlatformSaysOrKeepsHoldsASecret(t *testing.T) {
 	for name, content := range w.files() {
 		texts["the file "+name+" after the end"] = search(content)
 	}
-	texts["the log"] = search(log.text.Bytes())
+	texts["the log"] = search([]byte(log.String()))
 	for _, known := range [][2]string{{"the log", api.PathFleets}, {"the metrics", "simroot_requests_total"}, {"the file platform.db after the end", meter}} {
 		if !bytes.Contains(texts[known[0]].text, []byte(known[1])) {
 			t.Errorf("%s does not hold %q: the test looks in the wrong place", known[0], known[1])

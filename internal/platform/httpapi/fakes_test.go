@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/tls"
@@ -24,6 +23,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/registry"
 	"github.com/simroot/simroot/internal/platform/token"
+	"github.com/simroot/simroot/internal/testlog"
 )
 
 const (
@@ -65,31 +65,14 @@ func (f *fake) acted(actor string) error {
 }
 
 // newServer is a server over fakes, with its log.
-func newServer(t testing.TB, f *fake) (*Server, *logBuffer) {
+func newServer(t testing.TB, f *fake) (*Server, *testlog.Log) {
 	t.Helper()
-	var log logBuffer
-	s, err := New(f.services(), slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	log := testlog.New(t)
+	s, err := New(f.services(), slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, &log
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	return s, log
 }
 
 type fakeRegistry struct{ *fake }
