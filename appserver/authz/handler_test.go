@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,6 +20,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver/authz"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/appserver/internal/servertest"
 )
 
 // forward asks by headers, and returns the ICCID of who may come in, or the reason.
@@ -204,7 +204,7 @@ func TestMutualTLSLetsOnlyHoldersOfACertificateAsk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.serve(t, func(ctx context.Context) error { return w.handler.Serve(ctx, ln) })
+	servertest.Run(t, func(ctx context.Context) error { return w.handler.Serve(ctx, ln) })
 	asker := mine.Device(t, "proxy")
 	asker.Certificate = append(asker.Certificate, mine.Server(t, "x").Certificate[1]) // the issuing CA
 	for name, own := range map[string][]tls.Certificate{"none": nil, "its own": {asker}, "a SIM's": {w.sim.Certificate}} {
@@ -240,20 +240,6 @@ func TestASocketThatADeadProcessLeftIsReplacedAndALiveOneIsNot(t *testing.T) {
 	second.Close()
 }
 
-// serve runs a server until the test ends.
-func (w *world) serve(t testing.TB, run func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-}
-
 // Nothing that a stranger can make up is let in.
 func FuzzOnlyKnownCertificatesAreLetIn(f *testing.F) {
 	w := newWorld(f, authz.Options{Rate: 1 << 30})
@@ -280,7 +266,7 @@ func BenchmarkForwardAuth(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w.serve(b, func(ctx context.Context) error { return w.handler.Serve(ctx, ln) })
+	servertest.Run(b, func(ctx context.Context) error { return w.handler.Serve(ctx, ln) })
 	r, _ := http.NewRequest("GET", "http://"+ln.Addr().String()+authz.PathForward, nil)
 	r.Header.Set(authz.HeaderCertificate, url.PathEscape(pemOf(w.sim)))
 	var took []time.Duration

@@ -2,16 +2,12 @@ package haproxy_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +20,7 @@ import (
 	"github.com/simroot/simroot/appserver"
 	"github.com/simroot/simroot/appserver/haproxy"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/appserver/internal/servertest"
 	"github.com/simroot/simroot/internal/e2e/realparts"
 	"github.com/simroot/simroot/internal/testlog"
 )
@@ -33,7 +30,6 @@ type rig struct {
 	*platformtest.Platform
 	t       *testing.T
 	dir     string
-	m       *appserver.Middleware
 	listen  string
 	process *realparts.Process
 	log     *testlog.Log
@@ -43,25 +39,17 @@ type rig struct {
 // option changes what a rig is made of.
 type option struct {
 	tcp     string // address of a TCP application
-	o       func(*appserver.Options)
+	o       []func(*appserver.Options)
 	waiting bool // HAProxy is not started
 }
 
 func newRig(t *testing.T, with option) *rig {
 	t.Helper()
 	p := platformtest.New(t)
-	r := &rig{Platform: p, t: t, dir: t.TempDir(), listen: fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t)), log: testlog.New(t)}
-	o := appserver.Options{Platform: p.Client, Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
-	if with.o != nil {
-		with.o(&o)
-	}
-	var err error
-	if r.m, err = appserver.Open(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.m.Close() })
+	r := &rig{Platform: p, t: t, dir: t.TempDir(), listen: realparts.FreeAddress(t), log: testlog.New(t)}
+	m := servertest.Open(t, p, with.o...)
 	keeper, err := haproxy.New(haproxy.Options{
-		Middleware: r.m, Platform: p.Client, Dir: r.dir, Master: r.in("master.sock"), Logger: r.log.Logger(),
+		Middleware: m.Middleware, Platform: p.Client, Dir: r.dir, Master: r.in("master.sock"), Logger: r.log.Logger(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -74,9 +62,7 @@ func newRig(t *testing.T, with option) *rig {
 	}
 	backend := with.tcp
 	if backend == "" {
-		application := httptest.NewServer(http.HandlerFunc(application))
-		t.Cleanup(application.Close)
-		backend = application.Listener.Addr().String()
+		backend = servertest.Application(t)
 	}
 	r.config, err = haproxy.Config(haproxy.ConfigOptions{Dir: r.dir, Listen: r.listen, Certificate: r.in("server.pem"), Backend: backend, TCP: with.tcp != ""})
 	if err != nil {
@@ -86,15 +72,7 @@ func newRig(t *testing.T, with option) *rig {
 	if !with.waiting {
 		r.start()
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- keeper.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("Run: %v", err)
-		}
-	})
+	servertest.Run(t, keeper.Run)
 	return r
 }
 
@@ -110,54 +88,16 @@ func (r *rig) configure(text string) {
 func (r *rig) start() {
 	r.t.Helper()
 	r.process = realparts.Start(r.t, "haproxy", "-W", "-S", r.in("master.sock"), "-f", r.in("haproxy.cfg"))
-	r.answers()
-}
-
-// answers waits until HAProxy listens.
-func (r *rig) answers() {
-	r.t.Helper()
-	realparts.WaitFor(r.t, "HAProxy to listen", func() bool {
-		conn, err := net.Dial("tcp", r.listen)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-}
-
-// application answers with the header fields that tell who speaks, and on /stream for ever.
-func application(w http.ResponseWriter, r *http.Request) {
-	for name, values := range r.Header {
-		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "simroot-") {
-			fmt.Fprintf(w, "%s=%s\n", strings.ToLower(name), strings.Join(values, ","))
-		}
-	}
-	for r.URL.Path == "/stream" {
-		if _, err := io.WriteString(w, "tick\n"); err != nil {
-			return
-		}
-		if err := http.NewResponseController(w).Flush(); err != nil {
-			return
-		}
-		select {
-		case <-r.Context().Done():
-			return
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	realparts.WaitListening(r.t, r.listen)
 }
 
 // device is an HTTP client with the certificate of a SIM.
 func (r *rig) device(sim platformtest.SIM) *http.Client {
-	transport := &http.Transport{TLSClientConfig: r.tls(sim)}
-	r.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: realparts.Patience}
+	return servertest.HTTPClient(r.t, r.tls(sim))
 }
 
 func (r *rig) tls(sim platformtest.SIM) *tls.Config {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(r.CA.RootPEM)
-	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{sim.Certificate}}
+	return servertest.TLS(r.Platform, sim.Certificate)
 }
 
 func (r *rig) get(c *http.Client, path string) (string, error) {
@@ -427,10 +367,10 @@ func TestHAProxyMayComeLaterAndStartAgain(t *testing.T) {
 func TestBeyondTheLimitsOfStalenessNobodyComesInAndThenNobodyStays(t *testing.T) {
 	var ahead atomic.Int64
 	address, _ := tcpApplication(t)
-	r := newRig(t, option{tcp: address, o: func(o *appserver.Options) {
+	r := newRig(t, option{tcp: address, o: []func(*appserver.Options){func(o *appserver.Options) {
 		o.MaxStale, o.CutStale = time.Hour, 2*time.Hour
 		o.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	}})
+	}}})
 	sim := r.Provision(t, platformtest.ICCID(1))
 	comes := func() (conn *tls.Conn, err error) {
 		if conn, err = tls.Dial("tcp", r.listen, r.tls(sim)); err == nil {

@@ -211,15 +211,9 @@ func TestProxiesOfOthersUnderstandTheHeader(t *testing.T) {
 			m := servertest.Open(t, p)
 			sim := p.Provision(t, platformtest.ICCID(1))
 			m.InStep(t)
-			behind := fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))
+			behind := realparts.FreeAddress(t)
 			start(t, behind)
-			realparts.WaitFor(t, name, func() bool {
-				conn, err := net.Dial("tcp", behind)
-				if err == nil {
-					conn.Close()
-				}
-				return err == nil
-			})
+			realparts.WaitListening(t, behind)
 			address := terminate(t, p, m, terminator.TLS, terminator.ProxyV2, behind)
 			conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, ServerName: "meters.example", Certificates: []tls.Certificate{sim.Certificate}}) //nolint:gosec // who the server is, is not the question
 			if err != nil {

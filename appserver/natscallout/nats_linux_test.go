@@ -2,7 +2,6 @@ package natscallout_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -46,7 +45,7 @@ func begin(t *testing.T, p natscallout.Permissions) *scene {
 	if err := s.platform.CA.Write(t, s.dir, "root.pem", "server.pem", "server.key"); err != nil {
 		t.Fatal(err)
 	}
-	s.address = fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))
+	s.address = realparts.FreeAddress(t)
 	config, err := natscallout.Config(natscallout.ConfigOptions{
 		Dir: filepath.Join(s.dir, "nats"), Listen: s.address, Certificate: filepath.Join(s.dir, "server.pem"), Key: filepath.Join(s.dir, "server.key"),
 	})
@@ -87,23 +86,14 @@ func (s *scene) startCallout(p natscallout.Permissions) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(s.Context())
-	if err := c.Prepare(ctx); err != nil {
+	if err := c.Prepare(s.Context()); err != nil {
 		s.Fatal(err)
 	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
-			s.Error(err)
-		}
-	}()
+	server, stop := s.server, servertest.Run(s, c.Run)
 	s.stop = func() {
-		cancel()
-		<-stopped
-		s.server.Close()
+		stop()
+		server.Close()
 	}
-	s.Cleanup(s.stop)
 }
 
 // device connects a SIM once the callout is connected too.
@@ -406,11 +396,11 @@ func TestASIMOnAnotherServerOfTheClusterIsLetInAndCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	here := s.address
-	routes := []string{fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))}
+	routes := []string{realparts.FreeAddress(t), realparts.FreeAddress(t)}
 	cluster := func(own, peer string) []byte {
 		return fmt.Appendf(nil, "cluster { name: all, listen: %q, routes: [ %q ] }\n", own, "nats://"+peer)
 	}
-	there := fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))
+	there := realparts.FreeAddress(t)
 	if err := os.WriteFile(s.config, append(bytes.Clone(text), cluster(routes[0], routes[1])...), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,10 +15,9 @@ import (
 	"time"
 
 	"github.com/simroot/simroot/api"
-	"github.com/simroot/simroot/appserver"
 	"github.com/simroot/simroot/appserver/authz"
-	"github.com/simroot/simroot/appserver/beside"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/appserver/internal/servertest"
 	"github.com/simroot/simroot/appserver/nginx"
 	"github.com/simroot/simroot/internal/e2e/realparts"
 	"github.com/simroot/simroot/internal/testlog"
@@ -34,7 +29,6 @@ type rig struct {
 	*platformtest.Platform
 	t       *testing.T
 	dir     string
-	m       *appserver.Middleware
 	listen  string
 	block   string // of nginx's configuration
 	process *realparts.Process
@@ -45,15 +39,11 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	p := platformtest.New(t)
-	r := &rig{Platform: p, t: t, dir: t.TempDir(), listen: fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t)), log: testlog.New(t)}
+	r := &rig{Platform: p, t: t, dir: t.TempDir(), listen: realparts.FreeAddress(t), log: testlog.New(t)}
 	quiet := slog.New(slog.DiscardHandler)
-	var err error
-	if r.m, err = appserver.Open(t.Context(), appserver.Options{Platform: p.Client, Dir: t.TempDir(), Logger: quiet}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.m.Close() })
+	m := servertest.Open(t, p).Middleware
 	keeper, err := nginx.New(nginx.Options{
-		Middleware: r.m, Platform: p.Client, Dir: r.dir, Reload: []string{"nginx", "-c", r.in("nginx.conf"), "-s", "reload"},
+		Middleware: m, Platform: p.Client, Dir: r.dir, Reload: []string{"nginx", "-c", r.in("nginx.conf"), "-s", "reload"},
 		Logger: r.log.Logger(),
 	})
 	if err != nil {
@@ -65,7 +55,7 @@ func newRig(t *testing.T) *rig {
 	if err := p.CA.Write(t, r.dir, "root.crt", "server.crt", "server.key"); err != nil {
 		t.Fatal(err)
 	}
-	if r.authz, err = authz.New(authz.Options{Middleware: r.m, Logger: quiet}); err != nil {
+	if r.authz, err = authz.New(authz.Options{Middleware: m, Logger: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	socket := "unix:" + r.in("authz.sock")
@@ -73,47 +63,22 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.runs(func(ctx context.Context) error { return r.authz.Serve(ctx, ln) })
-	application := httptest.NewServer(http.HandlerFunc(application))
-	t.Cleanup(application.Close)
+	servertest.Run(t, func(ctx context.Context) error { return r.authz.Serve(ctx, ln) })
 	r.block, err = nginx.Config(nginx.ConfigOptions{
 		Dir: r.dir, Listen: r.listen, Certificate: r.in("server.crt"), Key: r.in("server.key"), Authz: socket,
-		Backend: application.Listener.Addr().String(),
+		Backend: servertest.Application(t),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.configure("")
 	r.process = realparts.Start(t, "nginx", "-c", r.in("nginx.conf"))
-	realparts.WaitFor(t, "nginx to listen", func() bool {
-		conn, err := net.Dial("tcp", r.listen)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	r.keep(keeper)
+	realparts.WaitListening(t, r.listen)
+	servertest.Run(t, keeper.Run)
 	return r
 }
 
 func (r *rig) in(name string) string { return filepath.Join(r.dir, name) }
-
-// keep runs a keeper until the test ends.
-func (r *rig) keep(keeper *beside.Keeper) {
-	r.runs(keeper.Run)
-}
-
-func (r *rig) runs(run func(context.Context) error) {
-	ctx, cancel := context.WithCancel(r.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	r.t.Cleanup(func() {
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			r.t.Error(err)
-		}
-	})
-}
 
 // configure writes nginx.conf, with more in its http block.
 func (r *rig) configure(more string) {
@@ -140,35 +105,9 @@ http {
 	}
 }
 
-// application answers with the header fields that tell who speaks, and on /stream for ever.
-func application(w http.ResponseWriter, r *http.Request) {
-	for name, values := range r.Header {
-		if strings.HasPrefix(name, "Simroot-") {
-			fmt.Fprintf(w, "%s=%s\n", name, strings.Join(values, ","))
-		}
-	}
-	for r.URL.Path == "/stream" {
-		if _, err := io.WriteString(w, "tick\n"); err != nil {
-			return
-		}
-		if err := http.NewResponseController(w).Flush(); err != nil {
-			return
-		}
-		select {
-		case <-r.Context().Done():
-			return
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
 // device is an HTTP client with the certificate of a SIM.
 func (r *rig) device(certificate tls.Certificate) *http.Client {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(r.CA.RootPEM)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{certificate}}}
-	r.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: realparts.Patience}
+	return servertest.HTTPClient(r.t, servertest.TLS(r.Platform, certificate))
 }
 
 // get returns the status, 0 without an answer, and the text.
@@ -204,7 +143,7 @@ func TestTheApplicationLearnsWhichSIMSpeaksAndNothingForged(t *testing.T) {
 	sim := r.Provision(t, platformtest.ICCID(1))
 	r.becomes(sim, http.StatusOK)
 	_, got := r.get(r.device(sim.Certificate))
-	for _, want := range []string{"Simroot-Iccid=" + sim.ICCID + "\n", "Simroot-Fleet=meters\n", "Simroot-Credential=" + sim.Credential + "\n", "CN=" + sim.ICCID} {
+	for _, want := range []string{"simroot-iccid=" + sim.ICCID + "\n", "simroot-fleet=meters\n", "simroot-credential=" + sim.Credential + "\n", "CN=" + sim.ICCID} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the application is not told %q:\n%s", want, got)
 		}

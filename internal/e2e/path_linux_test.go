@@ -89,7 +89,7 @@ func (p *path) startBroker() {
 	live, pid := p.in("broker/live"), p.in("broker/pid")
 	p.start(with(p.platform, "appserver", "serve", "--token-file", p.in("broker.token"),
 		"--data", p.in("replica"), "--mosquitto", live, "--mosquitto-pid", pid)...).WaitLog("Following")
-	p.broker = fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(p.t))
+	p.broker = realparts.FreeAddress(p.t)
 	p.write("mosquitto.conf", p.simroot("appserver", "mosquitto-config", "--dir", live, "--listen", p.broker, "--user", "root",
 		"--cert", p.in("broker/server.crt"), "--key", p.in("broker/server.key"), "--pid", pid))
 	realparts.Start(p.t, "mosquitto", "-v", "-c", p.in("mosquitto.conf")).WaitLog(`mosquitto version \S+ running`)

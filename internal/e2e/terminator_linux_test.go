@@ -62,7 +62,7 @@ func TestATerminatorKilledWithAThousandConnectionsOpenLeavesNoneBehindAndComesBa
 	p.simroot(with(p.admin, "platform", "servers", "issue", "127.0.0.1", "--out", p.in("own"))...)
 	p.write("server.token", p.simroot(with(p.admin, "platform", "tokens", "create", "server", "--role", "appserver")...))
 	behind := gather(t)
-	address := fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))
+	address := realparts.FreeAddress(t)
 	serve := func() *realparts.Process {
 		t.Helper()
 		front := p.start(with(p.platform, "appserver", "serve", "--token-file", p.in("server.token"), "--data", p.in("replica"),
@@ -129,7 +129,7 @@ func TestASIMSpeaksToNATSAndIsCutOff(t *testing.T) {
 	p.simroot(with(p.platform, "device", "onboard", "--card", "vsim:"+p.sims[inFile])...)
 	p.simroot(with(p.admin, "platform", "servers", "issue", "127.0.0.1", "--out", p.in("own"))...)
 	p.write("nats.token", p.simroot(with(p.admin, "platform", "tokens", "create", "nats", "--role", "appserver")...))
-	address := fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))
+	address := realparts.FreeAddress(t)
 	p.write("nats.conf", p.simroot("appserver", "nats-config", "--dir", p.in("nats"), "--listen", address, "--cert", p.in("own/server.crt"), "--key", p.in("own/server.key")))
 	callout := p.start(with(p.platform, "appserver", "serve", "--token-file", p.in("nats.token"), "--data", p.in("replica"),
 		"--nats", "tls://"+address, "--nats-dir", p.in("nats"))...)

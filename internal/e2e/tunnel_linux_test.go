@@ -76,7 +76,7 @@ func TestPlainMQTTClientsReachATLSBrokerThroughTheTunnel(t *testing.T) {
 	p.makeSIMs()
 	p.simroot(with(p.platform, "device", "onboard", "--card", "vsim:"+p.sims[inFile])...)
 	p.startBroker() // which allows one client for each SIM
-	open := fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))
+	open := realparts.FreeAddress(t)
 	p.write("open.conf", fmt.Sprintf("user root\nlistener %s 127.0.0.1\ncafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate true\nallow_anonymous true\n",
 		portOf(open), p.in("broker/live/ca.crt"), p.in("broker/server.crt"), p.in("broker/server.key")))
 	startOpen := func() *realparts.Process {
@@ -86,7 +86,7 @@ func TestPlainMQTTClientsReachATLSBrokerThroughTheTunnel(t *testing.T) {
 	}
 	broker := startOpen()
 
-	slot := fmt.Sprintf("127.0.0.1:%d", realparts.FreePort(t))
+	slot := realparts.FreeAddress(t)
 	insert := func() *realparts.Process {
 		sim := p.start("card", "run", p.sims[inFile], "--listen", slot)
 		sim.WaitLog("is at tcp:")

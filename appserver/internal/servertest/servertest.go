@@ -1,4 +1,5 @@
-// Package servertest opens middlewares over a platform for tests.
+// Package servertest opens middlewares over a platform for tests, and has what stands on either
+// side of a server: the application behind it and the client of a SIM.
 package servertest
 
 import (
@@ -13,7 +14,7 @@ import (
 )
 
 // Patience is how long a test waits for what must come.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // Server is a middleware and what secrets are to be sealed to for it.
 type Server struct {
@@ -23,16 +24,18 @@ type Server struct {
 	platform *platformtest.Platform
 }
 
-// Open opens a middleware that ends with the test.
-func Open(t testing.TB, p *platformtest.Platform) *Server {
+// Open opens a middleware that ends with the test, with options of its own.
+func Open(t testing.TB, p *platformtest.Platform, changes ...func(*appserver.Options)) *Server {
 	t.Helper()
 	private, public, err := api.GenerateSealKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := appserver.Open(t.Context(), appserver.Options{
-		Platform: p.Client, Dir: t.TempDir(), SealingKey: private, Logger: slog.New(slog.DiscardHandler),
-	})
+	o := appserver.Options{Platform: p.Client, Dir: t.TempDir(), SealingKey: private, Logger: slog.New(slog.DiscardHandler)}
+	for _, change := range changes {
+		change(&o)
+	}
+	m, err := appserver.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

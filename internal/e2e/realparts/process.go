@@ -13,7 +13,7 @@ import (
 )
 
 // Patience is how long a wait lasts before it fails the test.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // Process is a program that runs for one test.
 type Process struct {

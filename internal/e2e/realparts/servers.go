@@ -22,6 +22,25 @@ func FreePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// FreeAddress returns a loopback TCP address that nobody listens on, for programs that cannot tell
+// which port they took.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+}
+
+// WaitListening waits until a program takes connections at a TCP address.
+func WaitListening(t testing.TB, address string) {
+	t.Helper()
+	WaitFor(t, "somebody to listen on "+address, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+}
+
 // Mosquitto starts a broker and returns its address. conf is what follows the listener
 // line of its configuration: cafile, certfile, require_certificate and so on.
 func Mosquitto(t testing.TB, conf string) (addr string, p *Process) {
