@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,24 +107,6 @@ func TestKeysOnOtherCurvesAreRefused(t *testing.T) {
 	}
 	if _, err := c.IssueSIM(meter, &key.PublicKey, now, now.Add(time.Hour)); err == nil {
 		t.Error("a P-384 key got a certificate")
-	}
-}
-
-func TestTheCRLListsWhatItIsGiven(t *testing.T) {
-	c, now := newCA(t), time.Now()
-	der, err := c.CRL(c.Trusted()[0], []x509.RevocationListEntry{{SerialNumber: big.NewInt(7), RevocationTime: now, ReasonCode: 1}}, 3, now, ca.Scope{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := x509.ParseRevocationList(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := list.CheckSignatureFrom(c.Issuer()); err != nil {
-		t.Error(err)
-	}
-	if list.Number.Int64() != 3 || len(list.RevokedCertificateEntries) != 1 || list.RevokedCertificateEntries[0].ReasonCode != 1 {
-		t.Errorf("number %s, entries %v", list.Number, list.RevokedCertificateEntries)
 	}
 }
 

@@ -1,14 +1,13 @@
 package ca
 
 import (
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
 	"fmt"
-	"math/big"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/simroot/simroot/api"
@@ -20,6 +19,8 @@ const CRLLifetime = 24 * time.Hour
 
 // Extensions of lists (RFC 5280, 5.2).
 var (
+	authorityKeyIdentifier   = asn1.ObjectIdentifier{2, 5, 29, 35}
+	crlNumber                = asn1.ObjectIdentifier{2, 5, 29, 20}
 	issuingDistributionPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
 	deltaCRLIndicator        = asn1.ObjectIdentifier{2, 5, 29, 27}
 	freshestCRL              = asn1.ObjectIdentifier{2, 5, 29, 46}
@@ -61,26 +62,97 @@ func (c *CA) point(template *x509.Certificate, of int) {
 	template.OCSPServer = []string{c.urls[0] + api.PathOCSP}
 }
 
-// CRL signs a revocation list of an issuing CA. With the same arguments it makes the same list but for
-// the signature.
-func (c *CA) CRL(of Issuing, entries []x509.RevocationListEntry, number int64, from time.Time, scope Scope) ([]byte, error) {
-	extensions, err := c.scope(of.Number, scope)
-	if err != nil {
-		return nil, fmt.Errorf("ca: crl: %w", err)
+// AppendCRLEntry appends the entry of a revoked certificate, in DER, to the entries of a list: its serial number
+// (see [SerialText]), since when, and for which reason of RFC 5280, 5.3.1.
+func AppendCRLEntry(entries []byte, serial string, since time.Time, code int) ([]byte, error) {
+	number, err := hex.DecodeString(strings.Repeat("0", len(serial)%2) + serial)
+	if err != nil || len(number) == 0 || len(number) > 20 {
+		return nil, fmt.Errorf("ca: crl: serial number %q: want 1 to 20 bytes in hexadecimal", serial)
 	}
-	from = from.UTC().Truncate(time.Second)
-	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-		RevokedCertificateEntries: entries,
-		Number:                    big.NewInt(number),
-		ThisUpdate:                from,
-		NextUpdate:                from.Add(CRLLifetime),
-		SignatureAlgorithm:        x509.ECDSAWithSHA256,
-		ExtraExtensions:           extensions,
-	}, of.by.issuer, of.by.signer)
+	number = append([]byte{0}, number...)
+	for len(number) > 1 && number[0] == 0 && number[1] < 0x80 { // DER: as short as can be, and positive
+		number = number[1:]
+	}
+	since = since.UTC()
+	tag, form := byte(asn1.TagUTCTime), "060102150405Z"
+	if since.Year() >= 2050 { // 5.1.2.6
+		tag, form = asn1.TagGeneralizedTime, "20060102150405Z"
+	}
+	size := 2 + len(number) + 2 + len(form)
+	if code != 0 { // unspecified, which is better not said
+		size += len(reasonCode)
+	}
+	entries = append(entries, asn1.TagSequence|constructed, byte(size), asn1.TagInteger, byte(len(number)))
+	entries = append(append(entries, number...), tag, byte(len(form)))
+	entries = since.AppendFormat(entries, form)
+	if code != 0 {
+		entries = append(entries, reasonCode[:]...)
+		entries[len(entries)-1] = byte(code)
+	}
+	return entries, nil
+}
+
+// constructed marks the tag of what holds further elements (X.690, 8.1.2.5).
+const constructed = 0x20
+
+// reasonCode is the extensions of an entry, in DER, with the reason code in the last byte.
+var reasonCode = [...]byte{
+	asn1.TagSequence | constructed, 12, asn1.TagSequence | constructed, 10,
+	asn1.TagOID, 3, 0x55, 0x1D, 0x15, asn1.TagOctetString, 3, asn1.TagEnum, 1, 0,
+}
+
+// toBeSignedList is a TBSCertList (RFC 5280, 5.1).
+type toBeSignedList struct {
+	Version                int
+	Signature              pkix.AlgorithmIdentifier
+	Issuer                 asn1.RawValue
+	ThisUpdate, NextUpdate time.Time
+	Revoked                asn1.RawValue    `asn1:"optional"`
+	Extensions             []pkix.Extension `asn1:"tag:0,explicit"`
+}
+
+// CRL signs a revocation list of an issuing CA, of entries that [AppendCRLEntry] has made. With the same
+// arguments it makes the same list but for the signature.
+func (c *CA) CRL(of Issuing, entries []byte, number int64, from time.Time, scope Scope) ([]byte, error) {
+	der, err := c.signedCRL(of, entries, number, from, scope)
 	if err != nil {
 		return nil, fmt.Errorf("ca: crl: %w", err)
 	}
 	return der, nil
+}
+
+func (c *CA) signedCRL(of Issuing, entries []byte, number int64, from time.Time, scope Scope) ([]byte, error) {
+	key, err := asn1.Marshal(keyIdentifier{of.by.issuer.SubjectKeyId})
+	if err != nil {
+		return nil, err
+	}
+	numbered, err := asn1.Marshal(number)
+	if err != nil {
+		return nil, err
+	}
+	about, err := c.scope(of.Number, scope)
+	if err != nil {
+		return nil, err
+	}
+	from = from.UTC().Truncate(time.Second)
+	list := toBeSignedList{
+		Version: 1, Signature: pkix.AlgorithmIdentifier{Algorithm: ecdsaWithSHA256}, Issuer: asn1.RawValue{FullBytes: of.by.issuer.RawSubject},
+		ThisUpdate: from, NextUpdate: from.Add(CRLLifetime),
+		Extensions: append([]pkix.Extension{{Id: authorityKeyIdentifier, Value: key}, {Id: crlNumber, Value: numbered}}, about...),
+	}
+	if len(entries) > 0 {
+		list.Revoked = asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: entries}
+	}
+	tbs, err := asn1.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	return of.by.sign(tbs)
+}
+
+// keyIdentifier is an AuthorityKeyIdentifier (RFC 5280, 4.2.1.1).
+type keyIdentifier struct {
+	ID []byte `asn1:"tag:0"`
 }
 
 // distributionPoint is a DistributionPoint (4.2.1.13) or the beginning of an IssuingDistributionPoint

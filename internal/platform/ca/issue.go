@@ -201,28 +201,33 @@ func (c *CA) prepareBy(g *generation, template *x509.Certificate, check func(*x5
 
 // Sign signs a certificate that was prepared, the very bytes that were linted, and returns its DER.
 func (c *CA) Sign(p *Prepared) ([]byte, error) {
-	digest := sha256.Sum256(p.TBS)
-	signature, err := p.by.signer.Sign(rand.Reader, digest[:], crypto.SHA256)
+	der, err := p.by.sign(p.TBS)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	// A key management service may fail in ways that it does not notice.
-	if key, ok := p.by.issuer.PublicKey.(*ecdsa.PublicKey); !ok || !ecdsa.VerifyASN1(key, digest[:], signature) {
-		return nil, errors.New("ca: the signature is not one of the issuing CA's key")
+	return der, nil
+}
+
+// sign signs what is to be signed of a certificate or a revocation list, and puts both together.
+func (g *generation) sign(tbs []byte) ([]byte, error) {
+	digest := sha256.Sum256(tbs)
+	signature, err := g.signer.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		return nil, err
 	}
-	signed, err := asn1.Marshal(struct {
+	// A key management service may fail in ways that it does not notice.
+	if key, ok := g.issuer.PublicKey.(*ecdsa.PublicKey); !ok || !ecdsa.VerifyASN1(key, digest[:], signature) {
+		return nil, errors.New("the signature is not one of the issuing CA's key")
+	}
+	return asn1.Marshal(struct {
 		TBS       asn1.RawValue
 		Algorithm pkix.AlgorithmIdentifier
 		Signature asn1.BitString
 	}{
-		asn1.RawValue{FullBytes: p.TBS},
+		asn1.RawValue{FullBytes: tbs},
 		pkix.AlgorithmIdentifier{Algorithm: ecdsaWithSHA256},
 		asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)},
 	})
-	if err != nil {
-		return nil, fmt.Errorf("ca: %w", err)
-	}
-	return signed, nil
 }
 
 // Signed tells whether one of the issuing CAs, the present one or one before it that is still trusted, has

@@ -18,7 +18,6 @@ package crl
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"maps"
@@ -57,6 +56,7 @@ type Publisher struct {
 type lists struct {
 	complete, delta list
 	shards          [store.Shards]list
+	parts           [store.Shards]part
 }
 
 // list is the last one that was made of its kind.
@@ -121,9 +121,16 @@ func (p *Publisher) Complete(ctx context.Context, number int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.get(ctx, of, &l.complete, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
-		rows, err := tx.RevokedCertificates(at)
-		return rows, ca.Scope{}, err
+	return p.get(ctx, of, &l.complete, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]byte, ca.Scope, error) {
+		all := make([]byte, 0, len(l.complete.der))
+		for shard := range l.parts {
+			entries, err := l.parts[shard].entries(tx, of, shard, at)
+			if err != nil {
+				return nil, ca.Scope{}, err
+			}
+			all = append(all, entries...)
+		}
+		return all, ca.Scope{}, nil
 	})
 }
 
@@ -133,13 +140,17 @@ func (p *Publisher) Delta(ctx context.Context, number int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.get(ctx, of, &l.delta, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
+	return p.get(ctx, of, &l.delta, store.Tx.Revision, func(tx store.Tx, at time.Time) ([]byte, ca.Scope, error) {
 		base, err := tx.RevisionBefore(at.Add(-deltaWindow))
 		if err != nil {
 			return nil, ca.Scope{}, err
 		}
 		rows, err := tx.RevokedAfter(base, at)
-		return rows, ca.Scope{Delta: true, Base: base}, err
+		if err != nil {
+			return nil, ca.Scope{}, err
+		}
+		entries, err := appendEntries(nil, of, rows)
+		return entries, ca.Scope{Delta: true, Base: base}, err
 	})
 }
 
@@ -166,28 +177,28 @@ func (p *Publisher) Shard(ctx context.Context, number, shard int) ([]byte, error
 		}
 		return changed, err
 	}
-	return p.get(ctx, of, &l.shards[shard], revision, func(tx store.Tx, at time.Time) ([]store.RevokedCertificate, ca.Scope, error) {
-		rows, err := tx.RevokedInShard(shard, at)
-		return rows, ca.Scope{Sharded: true, Shard: shard}, err
+	return p.get(ctx, of, &l.shards[shard], revision, func(tx store.Tx, at time.Time) ([]byte, ca.Scope, error) {
+		entries, err := l.parts[shard].entries(tx, of, shard, at)
+		return entries, ca.Scope{Sharded: true, Shard: shard}, err
 	})
 }
 
 // get returns a list of a CA that shows the present revision of what it is about.
 func (p *Publisher) get(ctx context.Context, of ca.Issuing, l *list, revision func(store.Tx) (store.Revision, error),
-	content func(store.Tx, time.Time) ([]store.RevokedCertificate, ca.Scope, error)) ([]byte, error) {
+	content func(store.Tx, time.Time) ([]byte, ca.Scope, error)) ([]byte, error) {
 	if err := p.refresh(ctx); err != nil {
 		return nil, fmt.Errorf("crl: %w", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var shows store.Revision
-	var rows []store.RevokedCertificate
+	var entries []byte
 	var scope ca.Scope
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		if shows, err = revision(tx); err != nil || l.number == shows.Number {
 			return err
 		}
-		rows, scope, err = content(tx, shows.Time)
+		entries, scope, err = content(tx, shows.Time)
 		return err
 	})
 	if err != nil {
@@ -195,10 +206,6 @@ func (p *Publisher) get(ctx context.Context, of ca.Issuing, l *list, revision fu
 	}
 	if l.number == shows.Number && l.der != nil {
 		return l.der, nil
-	}
-	entries, err := toEntries(of, rows)
-	if err != nil {
-		return nil, fmt.Errorf("crl: %w", err)
 	}
 	der, err := p.ca.CRL(of, entries, shows.Number, shows.Time, scope)
 	if err != nil {
@@ -230,22 +237,4 @@ func (p *Publisher) refresh(ctx context.Context) error {
 		}
 		return tx.Refresh(now, 1)
 	})
-}
-
-// toEntries makes a list's entries of those rows that are of its CA.
-func toEntries(of ca.Issuing, revoked []store.RevokedCertificate) ([]x509.RevocationListEntry, error) {
-	entries := make([]x509.RevocationListEntry, 0, len(revoked))
-	for _, r := range revoked {
-		if !of.Has(r.Serial) {
-			continue
-		}
-		serial, err := ca.ParseSerial(r.Serial)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, x509.RevocationListEntry{
-			SerialNumber: serial, RevocationTime: r.Since.Truncate(time.Second), ReasonCode: r.Code,
-		})
-	}
-	return entries, nil
 }

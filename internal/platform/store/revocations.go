@@ -48,9 +48,7 @@ type Revocations interface {
 	PutRevoked(RevokedCertificate) error
 	// RevokedCertificate finds one by its serial number, or ErrNotFound.
 	RevokedCertificate(serial string) (RevokedCertificate, error)
-	// RevokedCertificates returns those that have not expired at now and are not removed.
-	RevokedCertificates(now time.Time) ([]RevokedCertificate, error)
-	// RevokedInShard is the same of one shard.
+	// RevokedInShard returns those of a shard that have not expired at now and are not removed.
 	RevokedInShard(shard int, now time.Time) ([]RevokedCertificate, error)
 	// RevokedAfter returns what has changed after a revision and has not expired at now, with
 	// what was removed.

@@ -46,11 +46,6 @@ func (t *Tx) RevokedCertificate(serial string) (store.RevokedCertificate, error)
 	return single(t, scanRevoked, selectRevoked+"WHERE serial = ?", serial)
 }
 
-// RevokedCertificates implements [store.Revocations].
-func (t *Tx) RevokedCertificates(now time.Time) ([]store.RevokedCertificate, error) {
-	return list(t, scanRevoked, selectRevoked+"WHERE not_after > ? AND code <> 8 ORDER BY serial", micros(now))
-}
-
 // RevokedInShard implements [store.Revocations].
 func (t *Tx) RevokedInShard(shard int, now time.Time) ([]store.RevokedCertificate, error) {
 	return list(t, scanRevoked, selectRevoked+"WHERE shard = ? AND not_after > ? AND code <> 8 ORDER BY serial", shard, micros(now))
