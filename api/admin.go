@@ -7,24 +7,25 @@ import (
 
 // Paths of administration. All but the public ones need a bearer token.
 const (
-	PathTransportKey = "/v1/transport-key" // GET, public: [TransportKey]
-	PathTrustAnchors = "/v1/trust-anchors" // GET, public: PEM certificates
-	PathIssuers      = "/v1/issuers"       // GET, public: PEM certificates of the issuing CAs
-	PathCRL          = "/v1/crl"           // GET, public: DER, the current CRL of the CA that issues
-	PathCRLDelta     = "/v1/crl/delta"     // GET, public: DER, what has changed on it in the last day
-	PathCRLs         = "/v1/crls"          // GET, public: PEM, the CRLs of all CAs that are trusted
-	PathOCSP         = "/v1/ocsp"          // POST, and GET /{request}, public: OCSP (RFC 6960)
-	PathRootCRL      = "/v1/root-crl"      // GET, public: DER, the root's CRL, for servers that want one of every CA
-	PathFleets       = "/v1/fleets"        // GET: [Page] of [Fleet], POST: [Fleet]
-	PathBatches      = "/v1/batches"       // POST ?fleet=NAME, a batch file: [ImportResult]
-	PathSIMs         = "/v1/sims"          // GET ?fleet=&state=&after=&limit=: [Page] of [SIM]
-	PathCredentials  = "/v1/credentials"   // GET ?iccid=&state=&after=&limit=: [Page] of [Credential]
-	PathServers      = "/v1/servers"       // POST: [ServerRequest] → [ServerCertificate], GET: [Page] of [IssuedServerCertificate]
-	PathTokens       = "/v1/tokens"        // GET: [Page] of [Token], POST: [TokenRequest] → [NewToken]
-	PathAudit        = "/v1/audit"         // GET ?after=&limit=: [Page] of [AuditEntry]
-	PathAuditHead    = "/v1/audit/head"    // GET: [AuditHead]
-	PathOpenAPI      = "/openapi.json"     // GET, public
-	PathHealth       = "/healthz"          // GET, public
+	PathTransportKey = "/v1/transport-key"       // GET, public: [TransportKey]
+	PathTrustAnchors = "/v1/trust-anchors"       // GET, public: PEM certificates
+	PathIssuers      = "/v1/issuers"             // GET, public: PEM certificates of the issuing CAs
+	PathCRL          = "/v1/crl"                 // GET, public: DER, the current CRL of the CA that issues
+	PathCRLDelta     = "/v1/crl/delta"           // GET, public: DER, what has changed on it in the last day
+	PathCRLs         = "/v1/crls"                // GET, public: PEM, the CRLs of all CAs that are trusted
+	PathOCSP         = "/v1/ocsp"                // POST, and GET /{request}, public: OCSP (RFC 6960)
+	PathRootCRL      = "/v1/root-crl"            // GET, public: DER, the root's CRL, for servers that want one of every CA
+	PathFleets       = "/v1/fleets"              // GET: [Page] of [Fleet], POST: [Fleet]
+	PathBatches      = "/v1/batches"             // POST ?fleet=NAME, a batch file: [ImportResult]
+	PathSIMs         = "/v1/sims"                // GET ?fleet=&state=&after=&limit=: [Page] of [SIM]
+	PathCredentials  = "/v1/credentials"         // GET ?iccid=&state=&after=&limit=: [Page] of [Credential]
+	PathSecrets      = "/v1/credentials/secrets" // POST: [SecretsRequest] → [Page] of [HandedSecret]
+	PathServers      = "/v1/servers"             // POST: [ServerRequest] → [ServerCertificate], GET: [Page] of [IssuedServerCertificate]
+	PathTokens       = "/v1/tokens"              // GET: [Page] of [Token], POST: [TokenRequest] → [NewToken]
+	PathAudit        = "/v1/audit"               // GET ?after=&limit=: [Page] of [AuditEntry]
+	PathAuditHead    = "/v1/audit/head"          // GET: [AuditHead]
+	PathOpenAPI      = "/openapi.json"           // GET, public
+	PathHealth       = "/healthz"                // GET, public
 )
 
 // CRLPath is where the complete CRL of an issuing CA is found, GET, public: DER. CAs are numbered from 1
@@ -172,4 +173,20 @@ type Token struct {
 // (POST …/credentials/{id}/secret), with the credential's ID as info; see [Seal].
 type SealedSecret struct {
 	Sealed []byte `json:"sealed"`
+}
+
+// MaxSecrets is how many secrets one request may ask for.
+const MaxSecrets = 256
+
+// SecretsRequest asks for the PSKs of credentials, by their IDs.
+type SecretsRequest struct {
+	Credentials []string `json:"credentials" maxItems:"256"`
+}
+
+// HandedSecret is what a request for one credential's PSK is answered with: the PSK as in
+// [SealedSecret], or a refusal.
+type HandedSecret struct {
+	Credential string `json:"credential"`
+	Sealed     []byte `json:"sealed,omitempty"`
+	Refusal    *Error `json:"refusal,omitempty"`
 }

@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -195,6 +197,19 @@ func (c *Client) RevokeCredential(ctx context.Context, id string, change Change)
 // Secret fetches the PSK of a credential, sealed to the key of the token in use; see [OpenSealed].
 func (c *Client) Secret(ctx context.Context, credential string) (SealedSecret, error) {
 	return post[SealedSecret](ctx, c, item(PathCredentials, credential, "secret"), nil)
+}
+
+// Secrets fetches the PSKs of up to [MaxSecrets] credentials at once, each as [Client.Secret] does. There is
+// one item for each credential, in their order.
+func (c *Client) Secrets(ctx context.Context, credentials []string) ([]HandedSecret, error) {
+	page, err := post[Page[HandedSecret]](ctx, c, PathSecrets, SecretsRequest{credentials})
+	if err != nil {
+		return nil, err
+	}
+	if !slices.EqualFunc(page.Items, credentials, func(h HandedSecret, id string) bool { return h.Credential == id }) {
+		return nil, fmt.Errorf("platform: POST %s: the answer is not about the %d credentials that were asked for", PathSecrets, len(credentials))
+	}
+	return page.Items, nil
 }
 
 // CreateToken makes a token. Its secret is shown this once.

@@ -73,6 +73,7 @@ func TestEachVerbAsksForItsPath(t *testing.T) {
 		{"GET /v1/credentials/c", "", func() error { return second(c.Credential(ctx, "c")) }},
 		{"POST /v1/credentials/c/revoke", "{}", func() error { return second(c.RevokeCredential(ctx, "c", Change{})) }},
 		{"POST /v1/credentials/c/secret", "", func() error { return second(c.Secret(ctx, "c")) }},
+		{"POST /v1/credentials/secrets", `"credentials":[]`, func() error { return second(c.Secrets(ctx, []string{})) }},
 		{"POST /v1/tokens", "auditor", func() error { return second(c.CreateToken(ctx, TokenRequest{Role: RoleAuditor})) }},
 		{"DELETE /v1/tokens/t", "", func() error { return c.WithdrawToken(ctx, "t") }},
 		{"POST /v1/servers", "a.example", func() error {

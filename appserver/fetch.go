@@ -8,13 +8,14 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/simroot/simroot/api"
 )
 
-// fetchers is how many secrets are fetched at once.
+// fetchers is how many requests for secrets are under way at once.
 const fetchers = 8
 
 // hopeless is how long to wait before asking again for what the platform refuses to this token.
@@ -95,27 +96,31 @@ func (f *fetcher) drop(id string) {
 	}
 }
 
-// next finds something to fetch that nobody is at.
-func (f *fetcher) next() (id string, ok bool) {
+// next takes what to fetch that nobody is at, as much as one request may ask for.
+func (f *fetcher) next() (ids []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, taken := range f.wanted {
-		if !taken {
-			f.wanted[id] = true
-			return id, true
+		if taken {
+			continue
+		}
+		f.wanted[id] = true
+		if ids = append(ids, id); len(ids) == api.MaxSecrets {
+			break
 		}
 	}
-	return "", false
+	return ids
 }
 
 // again gives back what could not be fetched.
-func (f *fetcher) again(id string) {
+func (f *fetcher) again(ids []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, ok := f.wanted[id]; !ok {
-		return
+	for _, id := range ids {
+		if _, ok := f.wanted[id]; ok {
+			f.wanted[id] = false
+		}
 	}
-	f.wanted[id] = false
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -140,8 +145,8 @@ func (f *fetcher) complete() <-chan struct{} {
 func (f *fetcher) run(ctx context.Context) {
 	wait := firstWait
 	for {
-		id, ok := f.next()
-		if !ok {
+		ids := f.next()
+		if len(ids) == 0 {
 			select {
 			case <-ctx.Done():
 				return
@@ -149,22 +154,20 @@ func (f *fetcher) run(ctx context.Context) {
 			}
 			continue
 		}
-		err := f.fetch(ctx, id)
-		if err == nil {
-			f.drop(id)
-			f.arrived(id)
-			wait = firstWait
-			continue
-		}
+		refused, failed := f.fetch(ctx, ids)
 		if ctx.Err() != nil {
 			return
 		}
-		var refused *refusedSecretError
-		if errors.As(err, &refused) {
-			f.log.Error("the platform does not give a secret that handshakes need", "credential", id, "error", err)
-			time.AfterFunc(hopeless, func() { f.again(id) })
-		} else {
-			f.log.Warn("a secret cannot be fetched; it is tried again", "credential", id, "error", err)
+		if len(refused.ids) > 0 {
+			f.log.Error("the platform does not give secrets that handshakes need", "credential", refused.ids[0], "count", len(refused.ids), "error", refused.err)
+			time.AfterFunc(hopeless, func() { f.again(refused.ids) })
+		}
+		if len(failed.ids) > 0 {
+			f.log.Warn("secrets cannot be fetched; it is tried again", "credential", failed.ids[0], "count", len(failed.ids), "error", failed.err)
+		}
+		if len(refused.ids)+len(failed.ids) == 0 {
+			wait = firstWait
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -172,36 +175,82 @@ func (f *fetcher) run(ctx context.Context) {
 		case <-time.After(wait/2 + rand.N(wait/2)):
 		}
 		wait = min(2*wait, lastWait)
-		if refused == nil {
-			f.again(id)
-		}
+		f.again(failed.ids)
 	}
 }
 
-// refusedSecretError says that asking again soon is of no use.
-type refusedSecretError struct{ error }
+// unfetched are credentials whose secrets did not come, and why the first of them did not.
+type unfetched struct {
+	ids []string
+	err error
+}
 
-func (e *refusedSecretError) Unwrap() error { return e.error }
+func (u *unfetched) add(err error, ids ...string) {
+	if len(u.ids) == 0 {
+		u.err = err
+	}
+	u.ids = append(u.ids, ids...)
+}
 
-// fetch brings one secret into the vault.
-func (f *fetcher) fetch(ctx context.Context, id string) error {
-	sealed, err := f.platform.Secret(ctx, id)
-	var answer *api.Error
-	if errors.As(err, &answer) {
-		switch answer.Status {
-		case http.StatusNotFound, http.StatusConflict:
-			return nil // it is no longer accepted, as the feed is about to say
-		case http.StatusUnauthorized, http.StatusForbidden:
-			return &refusedSecretError{err}
+// fetch brings secrets into the vault. Asking again soon for those that are refused is of no use.
+func (f *fetcher) fetch(ctx context.Context, ids []string) (refused, failed unfetched) {
+	answers, err := f.ask(ctx, ids)
+	for i, answer := range answers {
+		id := ids[i]
+		switch err := f.take(answer); {
+		case err == nil:
+			f.drop(id)
+			f.arrived(id)
+		case hasStatus(err, http.StatusNotFound, http.StatusConflict):
+			f.drop(id) // it is no longer accepted, as the feed is about to say
+		case hasStatus(err, http.StatusUnauthorized, http.StatusForbidden), errors.Is(err, errOtherKey):
+			refused.add(err, id)
+		default:
+			failed.add(err, id)
 		}
 	}
-	if err != nil {
-		return err
+	if rest := ids[len(answers):]; hasStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
+		refused.add(err, rest...)
+	} else {
+		failed.add(err, rest...)
 	}
-	secret, err := f.opener.Open(id, sealed.Sealed)
+	return refused, failed
+}
+
+// ask asks the platform for secrets, for several at once if it can do that. With an error come the
+// answers of those before.
+func (f *fetcher) ask(ctx context.Context, ids []string) (answers []api.HandedSecret, err error) {
+	if len(ids) > 1 {
+		answers, err = f.platform.Secrets(ctx, ids)
+		if !hasStatus(err, http.StatusNotFound, http.StatusMethodNotAllowed) {
+			return answers, err
+		}
+	}
+	// There is one, or the platform is of an earlier version.
+	for _, id := range ids {
+		sealed, err := f.platform.Secret(ctx, id)
+		answer := api.HandedSecret{Credential: id, Sealed: sealed.Sealed}
+		if err != nil && !errors.As(err, &answer.Refusal) {
+			return answers, err
+		}
+		answers = append(answers, answer)
+	}
+	return answers, nil
+}
+
+// errOtherKey says that a secret is not for this application server.
+var errOtherKey = errors.New("the token belongs to another sealing key than SealingKey")
+
+// take opens an answer of the platform and puts the secret into the vault, if it is wanted still.
+func (f *fetcher) take(answer api.HandedSecret) error {
+	if answer.Refusal != nil {
+		return answer.Refusal
+	}
+	id := answer.Credential
+	secret, err := f.opener.Open(id, answer.Sealed)
 	defer clear(secret)
 	if err != nil {
-		return &refusedSecretError{fmt.Errorf("the token belongs to another sealing key than SealingKey: %w", err)}
+		return fmt.Errorf("%w: %w", errOtherKey, err)
 	}
 	f.mu.Lock()
 	_, wanted := f.wanted[id]
@@ -213,4 +262,10 @@ func (f *fetcher) fetch(ctx context.Context, id string) error {
 		f.log.Error("a secret is not kept on disk; it is served from memory, and fetched again after a restart", "credential", id, "error", err)
 	}
 	return nil
+}
+
+// hasStatus tells whether err is a refusal by the platform with one of the given statuses.
+func hasStatus(err error, statuses ...int) bool {
+	var refusal *api.Error
+	return errors.As(err, &refusal) && slices.Contains(statuses, refusal.Status)
 }

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver"
@@ -18,8 +21,8 @@ import (
 )
 
 // secretRate measures how fast a new application server has the secrets of SIMs with PSKs (each is
-// opened, sealed and noted in the audit log by the platform, one request for each), and what using
-// them costs.
+// opened, sealed and noted in the audit log by the platform), many to a request and one, and what
+// using them costs.
 func secretRate(ctx context.Context, r *rig.Rig, dir string) (rows []row, err error) {
 	const fleet, sims, atOnce = "tags", 1000, 32
 	if err := r.Fleet(ctx, fleet, api.Profile{Type: api.PSKType}); err != nil {
@@ -57,8 +60,83 @@ func secretRate(ctx context.Context, r *rig.Rig, dir string) (rows []row, err er
 		fmt.Sprintf("a new application server fetches the secrets of %d PSKs", sims),
 		fmt.Sprintf("%.0f/s", sims/time.Since(begun).Seconds()), "",
 	}}
+	fetched, err := handedOut(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	more, err := sealedHandshakes(m, first.Identity)
-	return append(rows, more...), err
+	return append(append(rows, fetched), more...), err
+}
+
+// handedOut holds an application server that asks for many secrets at once to one that asks for each alone. They
+// take turns, with 8 requests under way, and open what they are given.
+func handedOut(ctx context.Context, r *rig.Rig) (row, error) {
+	var ids []string
+	for c, err := range r.Admin.Credentials(ctx, api.CredentialFilter{State: api.Active}) {
+		if err != nil {
+			return row{}, err
+		}
+		ids = append(ids, c.ID)
+	}
+	private, public, err := api.GenerateSealKey()
+	if err != nil {
+		return row{}, err
+	}
+	opener, err := api.NewOpener(private)
+	if err != nil {
+		return row{}, err
+	}
+	token, err := r.Admin.CreateToken(ctx, api.TokenRequest{Name: "application server", Role: api.RoleAppServer, SealingKey: public})
+	if err != nil {
+		return row{}, err
+	}
+	client, err := r.Client(token.Secret)
+	if err != nil {
+		return row{}, err
+	}
+	defer client.Close()
+	many := func(ctx context.Context, ids []string) error {
+		items, err := client.Secrets(ctx, ids)
+		for _, h := range items {
+			if h.Refusal != nil {
+				return h.Refusal
+			}
+			_, openErr := opener.Open(h.Credential, h.Sealed)
+			err = errors.Join(err, openErr)
+		}
+		return err
+	}
+	one := func(ctx context.Context, ids []string) error {
+		sealed, err := client.Secret(ctx, ids[0])
+		if err != nil {
+			return err
+		}
+		_, err = opener.Open(ids[0], sealed.Sealed)
+		return err
+	}
+	const turns, rounds = 5, 4 // in a turn, all secrets are asked for so often
+	rates := make([][]float64, 2)
+	for range turns {
+		for i, way := range []struct {
+			ask  func(context.Context, []string) error
+			size int
+		}{{many, api.MaxSecrets}, {one, 1}} {
+			group, ctx := errgroup.WithContext(ctx)
+			group.SetLimit(8)
+			begun := time.Now()
+			for range rounds {
+				for some := range slices.Chunk(ids, way.size) {
+					group.Go(func() error { return way.ask(ctx, some) })
+				}
+			}
+			if err := group.Wait(); err != nil {
+				return row{}, err
+			}
+			rates[i] = append(rates[i], float64(rounds*len(ids))/time.Since(begun).Seconds())
+		}
+	}
+	a, b := median(rates[0]), median(rates[1])
+	return row{fmt.Sprintf("PSKs handed out, sealed, %d to a request against one by one", api.MaxSecrets), fmt.Sprintf("%.0f/s against %.0f/s: %.1f ×", a, b, a/b), ""}, nil
 }
 
 // sealedHandshakes holds a server whose secrets are sealed on disk to one that has them in memory,

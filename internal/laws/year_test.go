@@ -354,7 +354,7 @@ func (y *years) accepts(leaf *x509.Certificate) error {
 func (y *years) secretOf(ctx context.Context, identity []byte) (psktls.Key, error) {
 	for _, c := range y.credentials() {
 		if c.Identity == string(identity) && c.State.Accepted() && time.Now().Before(c.NotAfter) {
-			secret, err := y.world.Life.Secret(ctx, c.ID)
+			secret, err := y.world.PSK(ctx, c.ID)
 			return psktls.SecretKey(secret), err
 		}
 	}

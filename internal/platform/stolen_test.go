@@ -22,7 +22,7 @@ func filled(t *testing.T) (dir string, secrets map[string][]byte) {
 	}
 	defer w.Store.Close()
 	iccid, c := w.Provisioned(t, "locks")
-	psk, err := w.Life.Secret(t.Context(), c.ID)
+	psk, err := w.PSK(t.Context(), c.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,8 @@ type Platform struct {
 	sealed                 map[string][]byte
 	tamper                 func(seq int64, line []byte) (out []byte, end bool)
 	withheld, withheldCRLs bool
+	oneByOne               bool
+	askedOne, askedMany    int // requests for secrets
 	offline                bool
 	heartbeat              time.Duration
 	now                    func() time.Time
@@ -82,6 +84,7 @@ func New(t testing.TB) *Platform {
 		}
 	})
 	mux.HandleFunc("POST "+api.PathCredentials+"/{id}/secret", p.serveSecret)
+	mux.HandleFunc("POST "+api.PathSecrets, p.serveSecrets)
 	p.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		offline := p.offline
@@ -334,21 +337,6 @@ func (p *Platform) send(w http.ResponseWriter, seq int64, line api.FeedLine) boo
 	return err == nil && !end
 }
 
-func (p *Platform) serveSecret(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	sealed, ok := p.sealed[r.PathValue("id")]
-	withheld := p.withheld
-	p.mu.Unlock()
-	if withheld {
-		panic(http.ErrAbortHandler)
-	}
-	if !ok {
-		refuse(w, http.StatusNotFound, api.CodeUnknownCred)
-		return
-	}
-	json.NewEncoder(w).Encode(api.SealedSecret{Sealed: sealed})
-}
-
 // SIM is a SIM with an active certificate.
 type SIM struct {
 	ICCID       string
@@ -425,9 +413,6 @@ func (p *Platform) ProvisionPSK(t testing.TB, iccid string, sealTo []byte) PSK {
 	k.Identity = "psk-" + k.Credential
 	return k
 }
-
-// Withhold has the platform not answer for secrets, or ends that.
-func (p *Platform) Withhold(withheld bool) { p.configure(func() { p.withheld = withheld }) }
 
 // WithholdCRLs has the platform not answer for CRLs, or ends that.
 func (p *Platform) WithholdCRLs(withheld bool) { p.configure(func() { p.withheldCRLs = withheld }) }

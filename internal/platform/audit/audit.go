@@ -36,11 +36,19 @@ type Log struct {
 // New returns the log of a store. A nil clock means time.Now.
 func New(s store.Store, now func() time.Time) *Log { return &Log{store: s, now: clock.Of(now)} }
 
-// Record adds an entry for something that changes no state, such as a certificate or a
-// secret that leaves the platform. It is on disk when Record returns.
-func (l *Log) Record(ctx context.Context, e api.AuditEntry) error {
-	e.Time = l.now().UTC()
-	return l.store.Update(ctx, func(tx store.Tx) error { return Append(tx, e) })
+// Record adds entries for something that changes no state, such as secrets that leave the
+// platform. All of them are on disk when Record returns.
+func (l *Log) Record(ctx context.Context, entries ...api.AuditEntry) error {
+	now := l.now().UTC()
+	return l.store.Update(ctx, func(tx store.Tx) error {
+		for _, e := range entries {
+			e.Time = now
+			if err := Append(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // List returns entries in the order in which they were made. After is the sequence

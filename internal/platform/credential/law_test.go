@@ -49,7 +49,7 @@ var acts = map[string]act{
 	"activate": func(ctx context.Context, w *fixture.World, iccid, session, id string, _ int, _ *ecdsa.PublicKey) error {
 		var confirmation *api.Confirmation
 		if c, err := w.Life.Credential(ctx, id); err == nil && c.Type == api.PSKType {
-			secret, err := w.Life.Secret(ctx, id)
+			secret, err := w.PSK(ctx, id)
 			if err != nil {
 				return err
 			}
@@ -300,7 +300,7 @@ func TestNoCallsAtOnceBreakTheLaws(t *testing.T) {
 func TestNoSecretReachesFeedOrAudit(t *testing.T) {
 	w := fixture.New(t)
 	iccid, c := w.Provisioned(t, "locks")
-	secret, err := w.Life.Secret(t.Context(), c.ID)
+	secret, err := w.PSK(t.Context(), c.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func TestNoStepIsSkipped(t *testing.T) {
 	fixture.Refused(t, err, api.CodeConflict)
 	_, _, err = w.Life.KeyedSecret(ctx, fixture.Session, c.ID)
 	fixture.Refused(t, err, api.CodeConflict)
-	_, err = w.Life.Secret(ctx, c.ID)
+	_, err = w.PSK(ctx, c.ID)
 	fixture.Refused(t, err, api.CodeConflict)
 	_, err = w.Life.Issue(ctx, fixture.Session, "none")
 	fixture.Refused(t, err, api.CodeUnknownCred)
@@ -189,7 +189,7 @@ func TestThePSKIsMadeOnceAndConfirmedByTheSIM(t *testing.T) {
 	if err != nil || !strings.HasPrefix(issued.Identity, iccid+".") {
 		t.Fatal(issued.Identity, err)
 	}
-	_, err = w.Life.Secret(ctx, c.ID)
+	_, err = w.PSK(ctx, c.ID)
 	fixture.Refused(t, err, api.CodeConflict) // no server accepts it yet
 	if _, err := w.Life.Deliver(ctx, fixture.Session, c.ID); err != nil {
 		t.Fatal(err)
@@ -203,14 +203,14 @@ func TestThePSKIsMadeOnceAndConfirmedByTheSIM(t *testing.T) {
 	if err != nil || active.State != api.Active || active.Confirmation == nil {
 		t.Fatal(active, err)
 	}
-	given, err := w.Life.Secret(ctx, c.ID)
+	given, err := w.PSK(ctx, c.ID)
 	if err != nil || !bytes.Equal(given, secret) {
 		t.Error("the application server gets another secret", err)
 	}
 	if _, err := w.Life.Revoke(ctx, "test", c.ID, api.Change{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.Life.Secret(ctx, c.ID)
+	_, err = w.PSK(ctx, c.ID)
 	fixture.Refused(t, err, api.CodeConflict)
 }
 

@@ -58,26 +58,60 @@ func (l *Life) secret(ctx context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Type != api.PSKType || c.Secret == nil {
-		return nil, refuse.Conflict("credential %s is a %s %s: it has no secret", id, c.State, c.Type)
-	}
-	return l.envelope.Open(ctx, secretRecord(id), c.Secret)
+	return l.open(ctx, c)
 }
 
-// Secret returns the PSK of a credential that application servers accept, to be sealed
-// for one of them. The caller clears it after use.
-func (l *Life) Secret(ctx context.Context, id string) ([]byte, error) {
-	c, err := l.Credential(ctx, id)
+func (l *Life) open(ctx context.Context, c store.Credential) ([]byte, error) {
+	if c.Type != api.PSKType || c.Secret == nil {
+		return nil, refuse.Conflict("credential %s is a %s and %s: it has no secret", c.ID, c.Type, c.State)
+	}
+	return l.envelope.Open(ctx, secretRecord(c.ID), c.Secret)
+}
+
+// Opened is a PSK in clear, or why it is not given out.
+type Opened struct {
+	Secret  []byte
+	Refusal error
+}
+
+// Secrets returns the PSKs of credentials that application servers accept, to be sealed for one of
+// them; one for each ID, in their order. Of every credential that is there, shown is asked before its
+// secret is opened, and its error is the refusal. The caller clears the secrets after use.
+func (l *Life) Secrets(ctx context.Context, ids []string, shown func(api.Credential) error) ([]Opened, error) {
+	opened := make([]Opened, len(ids))
+	found := make([]store.Credential, len(ids))
+	err := l.store.View(ctx, func(tx store.Tx) (err error) {
+		for i, id := range ids {
+			found[i], err = find(tx, id)
+			if api.HasCode(err, api.CodeUnknownCred) {
+				opened[i].Refusal, err = err, nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	if c.Type != api.PSKType {
-		return nil, refuse.Conflict("credential %s is a certificate: it has no secret", id)
+	for i, c := range found {
+		if opened[i].Refusal == nil {
+			opened[i].Refusal = shown(c.Credential)
+		}
+		if opened[i].Refusal == nil {
+			opened[i].Secret, opened[i].Refusal = l.giveOut(ctx, c)
+		}
 	}
-	if !c.State.Accepted() {
-		return nil, refuse.Conflict("credential %s is %s: its secret is not given out", id, c.State)
+	return opened, nil
+}
+
+// giveOut opens the PSK of a credential that application servers accept.
+func (l *Life) giveOut(ctx context.Context, c store.Credential) ([]byte, error) {
+	if c.Type == api.PSKType && !c.State.Accepted() {
+		return nil, refuse.Conflict("credential %s is %s: its secret is not given out", c.ID, c.State)
 	}
-	return l.secret(ctx, id)
+	return l.open(ctx, c)
 }
 
 // issueIdentity gives a PSK the identity under which the SIM presents it: the ICCID, a

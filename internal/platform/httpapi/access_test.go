@@ -112,7 +112,9 @@ func goodRequests(t testing.TB) map[string]request {
 		"register-appserver": {"POST", api.PathRegisterAppServer, `{"token":"once","csr":"MA=="}`, 200, nil},
 		"renew-appserver":    {"POST", api.PathRenewAppServer, "", 200, []api.Role{api.RoleAppServer}},
 
-		"get-secret": {"POST", cred + "/secret", "", 200, []api.Role{api.RoleAppServer}}, // an admin's token here has no sealing key
+		// An admin's token here has no sealing key.
+		"get-secret":  {"POST", cred + "/secret", "", 200, []api.Role{api.RoleAppServer}},
+		"get-secrets": {"POST", api.PathSecrets, `{"credentials":["` + knownCred + `"]}`, 200, []api.Role{api.RoleAppServer}},
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/credential"
-	"github.com/simroot/simroot/internal/platform/refuse"
 )
 
 type (
@@ -62,23 +61,13 @@ func (s *Server) addCredentials() {
 	}, appserverOnly, func(ctx context.Context, in *credentialInput) (*with[api.SealedSecret], error) {
 		return answer(s.sealedSecret(ctx, in.ID))
 	})
-}
-
-func (s *Server) sealedSecret(ctx context.Context, id string) (api.SealedSecret, error) {
-	key := principal(ctx).SealingKey
-	if len(key) == 0 {
-		return api.SealedSecret{}, refuse.With(api.CodeForbidden, http.StatusForbidden,
-			"there is no sealing key, without which no secret can be handed out: register with one, or create a token with one")
-	}
-	secret, err := s.services.Credentials.Secret(ctx, id)
-	if err != nil {
-		return api.SealedSecret{}, err
-	}
-	defer clear(secret)
-	sealed, err := api.Seal(key, id, secret)
-	if err != nil {
-		return api.SealedSecret{}, err
-	}
-	err = s.services.Audit.Record(ctx, api.AuditEntry{Actor: actor(ctx), Action: "secret.handed-out", Subject: id})
-	return api.SealedSecret{Sealed: sealed}, err
+	add(s, huma.Operation{
+		OperationID: "get-secrets", Method: http.MethodPost, Path: api.PathSecrets, Tags: []string{tagCredentials}, MaxBodyBytes: maxRelayBody,
+		Summary: "Get several PSKs, sealed",
+		Description: "Returns the PSKs of several credentials, each as " + api.PathCredentials + "/{id}/secret does: sealed to the same key, noted in the audit log, " +
+			"or refused for itself. The items are in the order of the request. Asked again it answers anew: it takes no idempotency key.",
+	}, appserverOnly, func(ctx context.Context, in *struct{ Body api.SecretsRequest }) (*with[api.Page[api.HandedSecret]], error) {
+		items, err := s.sealedSecrets(ctx, in.Body.Credentials)
+		return answerPage(api.Page[api.HandedSecret]{Items: items}, err)
+	})
 }

@@ -41,6 +41,8 @@ var examples = byType(
 	exampleSIM,
 	exampleCredential,
 	api.SealedSecret{Sealed: exampleKey},
+	api.SecretsRequest{Credentials: []string{exampleCredential.ID}},
+	api.HandedSecret{Credential: exampleCredential.ID, Sealed: exampleKey},
 	api.EnrolmentSecret{ICCID: exampleICCID, Secret: "shown this once", Created: exampleTime},
 	api.ImportResult{Imported: 1000},
 	api.Campaign{ID: "k2b7", Fleet: exampleFleet, Kind: api.RotateAll, State: api.CampaignRunning, Canary: 5, Actor: "night shift", Created: exampleTime, Updated: exampleTime,

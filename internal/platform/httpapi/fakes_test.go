@@ -268,11 +268,19 @@ func (f fakeCredentials) RevokeSIM(_ context.Context, actor, iccid string, c api
 	return []api.Credential{{ID: knownCred, State: api.Revoked, Reason: c.Reason}}, f.acted(actor)
 }
 
-func (f fakeCredentials) Secret(_ context.Context, id string) ([]byte, error) {
-	if id != knownCred {
-		return nil, refuse.UnknownCredential(id)
+func (f fakeCredentials) Secrets(ctx context.Context, ids []string, shown func(api.Credential) error) ([]credential.Opened, error) {
+	all := make([]credential.Opened, len(ids))
+	for i, id := range ids {
+		c, err := f.Credential(ctx, id)
+		if err == nil {
+			err = shown(c)
+		}
+		if err == nil {
+			all[i].Secret = []byte(psk)
+		}
+		all[i].Refusal = err
 	}
-	return []byte(psk), f.err
+	return all, f.err
 }
 
 type fakeAuthority struct{ *fake }
@@ -482,7 +490,7 @@ type fakeAudit struct{ *fake }
 
 func (f fakeAudit) Head(context.Context) (api.AuditHead, error) { return api.AuditHead{}, f.err }
 
-func (f fakeAudit) Record(context.Context, api.AuditEntry) error { return f.err }
+func (f fakeAudit) Record(context.Context, ...api.AuditEntry) error { return f.err }
 
 func (f fakeAudit) List(context.Context, string, int) (api.Page[api.AuditEntry], error) {
 	return api.Page[api.AuditEntry]{}, f.err

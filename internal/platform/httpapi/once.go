@@ -11,8 +11,9 @@ import (
 )
 
 // unnamed are the writes that take no idempotency key. A batch comes while it is read, too long for
-// a transaction to wait for; imported again it is refused.
-var unnamed = map[string]bool{"import-batch": true}
+// a transaction to wait for; imported again it is refused. Secrets are read, and what was read is not to
+// be kept.
+var unnamed = map[string]bool{"import-batch": true, "get-secrets": true}
 
 // keyParameter describes the header that names a write.
 func keyParameter() *huma.Param {

@@ -21,7 +21,7 @@ import (
 var lookAfterThemselves = map[string]bool{
 	"list-fleets": true, "list-sims": true, "list-credentials": true, "import-batch": true,
 	"create-campaign": true, "list-campaigns": true,
-	"follow-feed": true, "renew-appserver": true,
+	"follow-feed": true, "get-secrets": true, "renew-appserver": true,
 }
 
 // within refuses what is beyond the fleets of a principal that is restricted to some.
@@ -49,11 +49,7 @@ func (s *Server) within(ctx huma.Context, p token.Principal) error {
 		if err != nil {
 			return err
 		}
-		there, err := s.shows(ctx.Context(), p, &api.Event{Credential: &c})
-		if err == nil && !there {
-			err = refuse.UnknownCredential(id)
-		}
-		return err
+		return s.showsCredential(ctx.Context(), p, c)
 	case beneath(api.PathCampaigns, "id"):
 		id := ctx.Param("id")
 		c, err := s.services.Campaigns.Campaign(ctx.Context(), id)
@@ -90,6 +86,15 @@ func (s *Server) shows(ctx context.Context, p token.Principal, e *api.Event) (bo
 	}
 	held, err := s.services.Credentials.Credentials(ctx, credential.Filter{ICCID: e.SIM.ICCID}, "", page.Max)
 	return slices.ContainsFunc(held.Items, func(c api.Credential) bool { return p.Sees(c.Fleet) }), err
+}
+
+// showsCredential refuses a credential that is not there for a principal, like one that is not there.
+func (s *Server) showsCredential(ctx context.Context, p token.Principal, c api.Credential) error {
+	there, err := s.shows(ctx, p, &api.Event{Credential: &c})
+	if err == nil && !there {
+		err = refuse.UnknownCredential(c.ID)
+	}
+	return err
 }
 
 // listedFleet is the fleet to which a list is restricted, empty for all.

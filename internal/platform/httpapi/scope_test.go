@@ -37,7 +37,7 @@ func TestATokenForSomeFleetsKnowsNoOthers(t *testing.T) {
 			}
 		case own.StatusCode != r.status:
 			t.Errorf("%s: %d with a token for the fleet, want %d", name, own.StatusCode, r.status)
-		case slices.Contains([]string{"list-fleets", "list-credentials", "renew-appserver"}, name):
+		case slices.Contains([]string{"list-fleets", "list-credentials", "get-secrets", "renew-appserver"}, name):
 			if other.StatusCode != r.status { // it tells of the token's fleet only
 				t.Errorf("%s: %d with a token for another fleet, want %d", name, other.StatusCode, r.status)
 			}

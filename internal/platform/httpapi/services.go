@@ -78,8 +78,8 @@ type Credentials interface {
 	Credentials(ctx context.Context, f credential.Filter, after string, limit int) (api.Page[api.Credential], error)
 	Revoke(ctx context.Context, actor, id string, c api.Change) (api.Credential, error)
 	RevokeSIM(ctx context.Context, actor, iccid string, c api.Change) ([]api.Credential, error)
-	// Secret is a PSK in clear, which the caller seals and wipes.
-	Secret(ctx context.Context, id string) ([]byte, error)
+	// Secrets are PSKs in clear, which the caller seals and wipes; those that shown refuses are not opened.
+	Secrets(ctx context.Context, ids []string, shown func(api.Credential) error) ([]credential.Opened, error)
 }
 
 // Campaigns do one thing with a whole fleet.
@@ -209,9 +209,9 @@ type Answers interface {
 
 // Audit is the record of who changed what.
 type Audit interface {
-	// Record adds an entry for something that changes no state: a
-	// secret that leaves the platform.
-	Record(ctx context.Context, e api.AuditEntry) error
+	// Record adds entries for something that changes no state: secrets that
+	// leave the platform.
+	Record(ctx context.Context, entries ...api.AuditEntry) error
 	List(ctx context.Context, after string, limit int) (api.Page[api.AuditEntry], error)
 	// Head is the head of the chain of entries that was kept last, outside of the database.
 	Head(ctx context.Context) (api.AuditHead, error)
