@@ -36,6 +36,7 @@ const (
 	CodeTrialFailed     Code = "trial_failed"       // the new credential did not work yet: the SIM goes on with the one it has
 	CodeFeedHistory     Code = "feed_history"       // the position is not in this platform's history: take the state anew
 	CodeKeyReused       Code = "key_reused"         // the idempotency key names another request
+	CodeInProgress      Code = "in_progress"        // the first request under the idempotency key has not ended yet
 	CodeConflict        Code = "conflict"           // the state does not allow this
 	CodeAlreadyExists   Code = "already_exists"     //
 	CodeTooLarge        Code = "too_large"          //

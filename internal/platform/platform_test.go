@@ -48,6 +48,13 @@ func serve(t *testing.T, dir, secret string, o Options) (client *api.Client, sto
 // serveOpen is serve for a platform that is open.
 func serveOpen(t *testing.T, p *Platform, dir, secret string) (client *api.Client, stop func()) {
 	t.Helper()
+	client, _, stop = serveAt(t, p, dir, secret)
+	return client, stop
+}
+
+// serveAt is serveOpen for who needs the platform's URL.
+func serveAt(t *testing.T, p *Platform, dir, secret string) (client *api.Client, url string, stop func()) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +63,8 @@ func serveOpen(t *testing.T, p *Platform, dir, secret string) (client *api.Clien
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err = api.NewClient("https://"+l.Addr().String(), api.ClientOptions{Token: secret, RootCAs: roots})
+	url = "https://" + l.Addr().String()
+	client, err = api.NewClient(url, api.ClientOptions{Token: secret, RootCAs: roots})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +84,7 @@ func serveOpen(t *testing.T, p *Platform, dir, secret string) (client *api.Clien
 		}
 	}
 	t.Cleanup(stop)
-	return client, stop
+	return client, url, stop
 }
 
 func TestInitMakesAPrivateFolder(t *testing.T) {

@@ -144,22 +144,39 @@ func (s *Servers) Renew(ctx context.Context, p token.Principal) (api.Registered,
 	}, "appserver.renewed")
 }
 
-// certify issues a certificate for the key of a row. It is recorded before it is signed.
+// certify issues a certificate for the key of a row. It is signed before the transaction, which waits for no key
+// service, and returned once it is recorded.
 func (s *Servers) certify(ctx context.Context, find func(store.Tx) (store.AppServer, error), action string) (api.Registered, error) {
 	now := s.now()
 	var row store.AppServer
-	var prepared *ca.Prepared
-	err := s.store.Update(ctx, func(tx store.Tx) (err error) {
-		if row, err = find(tx); err != nil {
-			return err
-		}
-		key, err := x509.ParsePKIXPublicKey(row.PublicKey)
+	err := s.store.View(ctx, func(tx store.Tx) (err error) {
+		row, err = find(tx)
+		return err
+	})
+	if err != nil {
+		return api.Registered{}, err
+	}
+	key, err := x509.ParsePKIXPublicKey(row.PublicKey)
+	if err != nil {
+		return api.Registered{}, err
+	}
+	prepared, err := s.authority.PrepareAppServer(row.ID, row.Name, key, now.Add(-backdate), now.Add(CertificateLifetime))
+	if err != nil {
+		return api.Registered{}, err
+	}
+	leaf, err := s.authority.Sign(prepared)
+	if err != nil {
+		return api.Registered{}, err
+	}
+	err = s.store.Update(ctx, func(tx store.Tx) error {
+		present, err := find(tx)
 		if err != nil {
 			return err
 		}
-		if prepared, err = s.authority.PrepareAppServer(row.ID, row.Name, key, now.Add(-backdate), now.Add(CertificateLifetime)); err != nil {
-			return err
+		if !bytes.Equal(present.PublicKey, row.PublicKey) {
+			return refuse.Conflict("another key was registered for %s in the meantime: ask an administrator for another token", row.ID)
 		}
+		row = present
 		row.NotAfter = prepared.NotAfter
 		if err := tx.UpdateAppServer(row); err != nil {
 			return err
@@ -168,10 +185,6 @@ func (s *Servers) certify(ctx context.Context, find func(store.Tx) (store.AppSer
 			Time: now, Actor: actor(row), Action: action, Subject: row.ID, After: prepared.Serial, Note: row.Name,
 		})
 	})
-	if err != nil {
-		return api.Registered{}, err
-	}
-	leaf, err := s.authority.Sign(prepared)
 	if err != nil {
 		return api.Registered{}, err
 	}

@@ -93,14 +93,30 @@ func (e *Envelope) Has(id KEKID) bool { return e.keys.Load().all[id] != nil }
 
 // Seal encrypts the secret of a record.
 func (e *Envelope) Seal(ctx context.Context, record string, secret []byte) ([]byte, error) {
-	var dataKey [keySize]byte
-	rand.Read(dataKey[:]) // never fails (crypto/rand)
-	defer clear(dataKey[:])
-	out, err := e.head(ctx, record, dataKey[:], nonceSize+len(secret)+tagSize)
+	finish, err := e.Ahead(ctx, record)
 	if err != nil {
 		return nil, err
 	}
-	return seal(out, dataKey[:], record, secret)
+	return finish(secret)
+}
+
+// Ahead is the part of [Envelope.Seal] that may wait for a key service. The secret, which may be known later
+// only, is sealed by what it returns, once and for no other secret.
+func (e *Envelope) Ahead(ctx context.Context, record string) (finish func(secret []byte) ([]byte, error), err error) {
+	dataKey := make([]byte, keySize)
+	rand.Read(dataKey) // never fails (crypto/rand)
+	out, err := e.head(ctx, record, dataKey, nonceSize+tagSize)
+	if err != nil {
+		clear(dataKey)
+		return nil, err
+	}
+	return func(secret []byte) ([]byte, error) {
+		if dataKey == nil {
+			return nil, fmt.Errorf("envelope: %s: this was for one secret, and there has been one", record)
+		}
+		defer func() { clear(dataKey); dataKey = nil }()
+		return seal(out, dataKey, record, secret)
+	}, nil
 }
 
 // head is an envelope up to the nonce, with room for more.

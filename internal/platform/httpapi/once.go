@@ -21,6 +21,7 @@ func keyParameter() *huma.Param {
 	return &huma.Param{
 		Name: api.HeaderIdempotencyKey, In: "header",
 		Description: "Names this request. Repeated under the same key within 24 hours it is answered as the first time, and does nothing again. " +
+			"While the first is still being carried out a repetition is refused, after some seconds, with 409 and the code in_progress: repeat it. " +
 			"The same key for another request is refused with the code key_reused.",
 		Schema:  &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: "^[!-~]+$"},
 		Example: "5e0b1f0a-9c5e-4d8f-8d0e-0a7c2c1c6a55",

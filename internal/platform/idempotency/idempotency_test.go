@@ -5,16 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/simroot/simroot/api"
-	"github.com/simroot/simroot/internal/platform/envelope"
 	"github.com/simroot/simroot/internal/platform/fixture"
 	"github.com/simroot/simroot/internal/platform/idempotency"
-	"github.com/simroot/simroot/internal/platform/keyfile"
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
@@ -26,11 +22,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	w := fixture.New(t)
-	kek, err := envelope.CreateFileKEK(filepath.Join(t.TempDir(), "kek.key"), keyfile.Safe{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &world{w, idempotency.New(w.Store, envelope.New(kek), w.Now), idempotency.Joining(w.Store)}
+	return &world{w, idempotency.New(w.Store, w.Envelope, w.Now), idempotency.Joining(w.Store)}
 }
 
 // set is a request that changes a setting and answers with something new each time.
@@ -102,26 +94,6 @@ func TestWhatIsRefusedChangesNothingAndIsNotKept(t *testing.T) {
 	}
 	if _, repeated, err := w.answers.Once(ctx, "me", "k", []byte("request"), w.set("a")); err != nil || repeated {
 		t.Error("the corrected request:", repeated, err)
-	}
-}
-
-func TestOfManyAtOnceOneIsDone(t *testing.T) {
-	w := newWorld(t)
-	var group sync.WaitGroup
-	answers := make([][]byte, 16)
-	for i := range answers {
-		group.Go(func() {
-			var err error
-			if answers[i], _, err = w.answers.Once(t.Context(), "me", "k", []byte("request"), w.set("a")); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
-	for _, a := range answers {
-		if !bytes.Equal(a, answers[0]) {
-			t.Fatalf("%q and %q", answers[0], a)
-		}
 	}
 }
 

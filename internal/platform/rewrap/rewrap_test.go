@@ -11,6 +11,7 @@ import (
 
 	"github.com/simroot/simroot/internal/platform/envelope"
 	"github.com/simroot/simroot/internal/platform/fixture"
+	"github.com/simroot/simroot/internal/platform/idempotency"
 	"github.com/simroot/simroot/internal/platform/keyfile"
 	"github.com/simroot/simroot/internal/platform/rewrap"
 	"github.com/simroot/simroot/internal/platform/store"
@@ -120,6 +121,38 @@ func (c *cutting) Update(ctx context.Context, fn func(store.Tx) error) error {
 		c.cancel()
 	}
 	return err
+}
+
+// Answers that are kept for repeated requests are secrets as others are: no request loses its answer to a change
+// of key, nor does one keep an old key from being withdrawn.
+func TestAKeptAnswerMovesToTheNewKey(t *testing.T) {
+	w := fixture.New(t)
+	ask := func() (text []byte, repeated bool) {
+		t.Helper()
+		text, repeated, err := idempotency.New(w.Store, w.Envelope, w.Now).Once(t.Context(), "me", "k", []byte("request"), func(context.Context) ([]byte, error) {
+			return []byte("a token that is shown once"), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text, repeated
+	}
+	first, _ := ask()
+	old, next := w.Envelope.Current(), newKEK(t)
+	if n := under(t, w)[old]; n != 1 {
+		t.Errorf("%d secrets are counted under the old key, want the answer", n)
+	}
+	w.Envelope.Use(next, w.KEK)
+	if result, err := rewrap.Run(t.Context(), w.Store, w.Envelope, quiet); err != nil || result != (rewrap.Result{Moved: 1}) {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	w.Envelope.Use(next) // the old key is withdrawn
+	if again, repeated := ask(); !repeated || !bytes.Equal(again, first) {
+		t.Errorf("answered %q, before %q, as a repetition: %v", again, first, repeated)
+	}
+	if counts := under(t, w); counts[old] != 0 || counts[next.ID()] != 1 {
+		t.Errorf("counted: %v", counts)
+	}
 }
 
 func TestASecretThatHasChangedMeanwhileIsLeftAlone(t *testing.T) {

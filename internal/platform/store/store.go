@@ -224,10 +224,11 @@ const (
 	SIMEnvelope        EnvelopeKind = "sim"        // the keys of a SIM, by ICCID
 	CredentialEnvelope EnvelopeKind = "credential" // a PSK, by ID
 	TransportEnvelope  EnvelopeKind = "transport"  // a private transport key, by its public half
+	AnswerEnvelope     EnvelopeKind = "answer"     // what a request was answered, by its principal and key with a space between
 )
 
 // EnvelopeKinds are all of them.
-var EnvelopeKinds = []EnvelopeKind{SIMEnvelope, CredentialEnvelope, TransportEnvelope}
+var EnvelopeKinds = []EnvelopeKind{SIMEnvelope, CredentialEnvelope, TransportEnvelope, AnswerEnvelope}
 
 // Envelope is a stored secret.
 type Envelope struct {

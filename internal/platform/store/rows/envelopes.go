@@ -3,6 +3,7 @@ package rows
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/simroot/simroot/internal/platform/store"
 )
@@ -11,6 +12,11 @@ import (
 // and eight for the ID of the key-encryption key (package envelope). Those of version 1 name no key:
 // they count as under none, and are by that under another than any that is asked for.
 var envelopeQueries = map[store.EnvelopeKind]struct{ list, replace, count string }{
+	store.AnswerEnvelope: {
+		"SELECT principal || ' ' || name, answer FROM answers WHERE (principal, name) > (?, ?) AND substr(answer, 2, 8) <> ? ORDER BY principal, name LIMIT ?",
+		"UPDATE answers SET answer = ? WHERE principal = ? AND name = ? AND answer = ?",
+		"SELECT CASE WHEN substr(answer, 1, 1) = ? THEN substr(answer, 1, 1) ELSE substr(answer, 2, 8) END, count(*) FROM answers GROUP BY 1",
+	},
 	store.SIMEnvelope: {
 		"SELECT iccid, keys FROM sims WHERE iccid > ? AND substr(keys, 2, 8) <> ? ORDER BY iccid LIMIT ?",
 		"UPDATE sims SET keys = ? WHERE iccid = ? AND keys = ?",
@@ -31,18 +37,27 @@ var envelopeQueries = map[store.EnvelopeKind]struct{ list, replace, count string
 // unnamed is how an envelope begins that names no key: with version 1.
 var unnamed = []byte{1}
 
+// envelopeKey is the key of a row that holds an envelope: the values of its columns.
+func envelopeKey(kind store.EnvelopeKind, key string) []any {
+	if kind != store.AnswerEnvelope {
+		return []any{key}
+	}
+	principal, name, _ := strings.Cut(key, " ")
+	return []any{principal, name}
+}
+
 // EnvelopesNotUnder implements [store.Envelopes].
 func (t *Tx) EnvelopesNotUnder(kind store.EnvelopeKind, kek [8]byte, after string, limit int) ([]store.Envelope, error) {
 	return list(t, func(row scanner) (store.Envelope, error) {
 		e := store.Envelope{Kind: kind}
 		err := row.Scan(&e.Key, &e.Sealed)
 		return e, err
-	}, envelopeQueries[kind].list, after, kek[:], limit)
+	}, envelopeQueries[kind].list, append(envelopeKey(kind, after), kek[:], limit)...)
 }
 
 // ReplaceEnvelope implements [store.Envelopes].
 func (t *Tx) ReplaceEnvelope(e store.Envelope, sealed []byte) error {
-	n, err := t.exec(envelopeQueries[e.Kind].replace, sealed, e.Key, e.Sealed)
+	n, err := t.exec(envelopeQueries[e.Kind].replace, append(append([]any{sealed}, envelopeKey(e.Kind, e.Key)...), e.Sealed)...)
 	if err == nil && n == 0 {
 		return store.ErrNotFound
 	}

@@ -73,3 +73,40 @@ func answersExpire(t *testing.T, s store.Store) {
 		return err
 	})
 }
+
+func answersMove(t *testing.T, s store.Store) {
+	a, b := [8]byte{1, 0xFF}, [8]byte{2}
+	under := func(kek [8]byte, rest string) []byte { return append(append([]byte{2}, kek[:]...), rest...) }
+	update(t, s, func(tx store.Tx) error {
+		var err error
+		for i, name := range []string{"p a", "p b", "q a"} {
+			err = errors.Join(err, tx.InsertAnswer(store.Answer{
+				Principal: name[:1], Key: name[2:], Request: [32]byte{byte(i)}, Answer: under(a, name), Expires: day.Add(time.Hour),
+			}))
+		}
+		return err
+	})
+	envelope := func(name string) store.Envelope {
+		return store.Envelope{Kind: store.AnswerEnvelope, Key: name, Sealed: under(a, name)}
+	}
+	update(t, s, func(tx store.Tx) error { return tx.ReplaceEnvelope(envelope("p b"), under(b, "p b")) })
+	for _, gone := range []string{"p b", "p", "x a"} {
+		err := s.Update(t.Context(), func(tx store.Tx) error { return tx.ReplaceEnvelope(envelope(gone), under(b, "late")) })
+		if !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s, which has changed or is not there, is replaced: %v", gone, err)
+		}
+	}
+	view(t, s, func(tx store.Tx) error {
+		all, err1 := tx.EnvelopesNotUnder(store.AnswerEnvelope, b, "", 10)
+		first, err2 := tx.EnvelopesNotUnder(store.AnswerEnvelope, b, "", 1)
+		rest, err3 := tx.EnvelopesNotUnder(store.AnswerEnvelope, b, "p a", 10)
+		counts, err4 := tx.CountEnvelopes()
+		moved, err5 := tx.Answer("p", "b")
+		same(t, "those under another", all, []store.Envelope{envelope("p a"), envelope("q a")})
+		same(t, "the first page", first, []store.Envelope{envelope("p a")})
+		same(t, "the second page", rest, []store.Envelope{envelope("q a")})
+		same(t, "counts", counts, map[[8]byte]int{a: 2, b: 1})
+		same(t, "the one that was moved", moved.Answer, under(b, "p b"))
+		return errors.Join(err1, err2, err3, err4, err5)
+	})
+}

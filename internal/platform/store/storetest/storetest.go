@@ -22,6 +22,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"rows come back as they went in":                                     rowsComeBack,
 		"application servers come back as they went in":                      appServersComeBack,
 		"answers are kept until they expire":                                 answersExpire,
+		"answers move to another key-encryption key as other secrets do":     answersMove,
 		"lists go by pages in the order of keys":                             listsGoByPages,
 		"a failed update changes nothing":                                    failedUpdate,
 		"a panic undoes only its own update":                                 panicIsContained,
