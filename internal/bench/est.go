@@ -26,6 +26,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/e2e/realparts"
 	"github.com/simroot/simroot/internal/rig"
 )
 
@@ -46,6 +47,7 @@ type contestant struct {
 	url   string
 	roots *x509.CertPool
 	calls func(n int) ([]call, error)
+	pid   int
 }
 
 // enrolmentRate has the platform and others enrol, in turns, each server in a process of its own and
@@ -91,6 +93,7 @@ func enrolmentRate(ctx context.Context, _ *rig.Rig, dir string) (rows []row, err
 func compare(ctx context.Context, ours, theirs *contestant, clients int, fresh bool) (string, error) {
 	var rates, tails [2][]float64
 	var rateRatios, tailRatios []float64
+	var used [2]time.Duration
 	for round := range enrolmentRounds {
 		var rate, tail [2]float64
 		for i, c := range []*contestant{ours, theirs} {
@@ -98,9 +101,20 @@ func compare(ctx context.Context, ours, theirs *contestant, clients int, fresh b
 			if err != nil {
 				return "", err
 			}
+			before, err := realparts.ProcessorTime(c.pid)
+			if err != nil {
+				return "", err
+			}
 			took, lasted, err := c.run(ctx, calls, clients, fresh)
 			if err != nil {
 				return "", err
+			}
+			after, err := realparts.ProcessorTime(c.pid)
+			if err != nil {
+				return "", err
+			}
+			if round > 0 {
+				used[i] += after - before
 			}
 			rate[i], tail[i] = float64(len(calls))/lasted.Seconds(), quantile(took, 0.99)
 		}
@@ -112,8 +126,9 @@ func compare(ctx context.Context, ours, theirs *contestant, clients int, fresh b
 		}
 		rateRatios, tailRatios = append(rateRatios, rate[0]/rate[1]), append(tailRatios, tail[0]/tail[1])
 	}
-	return fmt.Sprintf("%.0f/s against %.0f/s: %.2f ×; p99 %.0f ms against %.0f ms: %.2f ×",
-		median(rates[0]), median(rates[1]), median(rateRatios), median(tails[0]), median(tails[1]), median(tailRatios)), nil
+	const n = enrolments * (enrolmentRounds - 1)
+	return fmt.Sprintf("%.0f/s against %.0f/s: %.2f ×; p99 %.0f ms against %.0f ms: %.2f ×; the server's processor time each %.2f ms against %.2f ms",
+		median(rates[0]), median(rates[1]), median(rateRatios), median(tails[0]), median(tails[1]), median(tailRatios), ms(used[0])/n, ms(used[1])/n), nil
 }
 
 // run sends calls, each client over one connection or each call over its own, and returns how long

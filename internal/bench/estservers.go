@@ -43,7 +43,7 @@ func startPlatform(ctx context.Context, dir string) (*contestant, func() error, 
 	if err != nil {
 		return nil, nil, err
 	}
-	stop, err := launch(ctx, address, dir, in(dir, "simroot"), "platform", "serve", "--data", data, "--listen", address)
+	pid, stop, err := launch(ctx, address, dir, in(dir, "simroot"), "platform", "serve", "--data", data, "--listen", address)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,7 +60,7 @@ func startPlatform(ctx context.Context, dir string) (*contestant, func() error, 
 	if _, err := admin.CreateFleet(ctx, fleet); err != nil {
 		return nil, nil, errors.Join(err, stop())
 	}
-	return &contestant{url, roots, platformCalls(ctx, admin)}, func() error { admin.Close(); return stop() }, nil
+	return &contestant{url, roots, platformCalls(ctx, admin), pid}, func() error { admin.Close(); return stop() }, nil
 }
 
 // startStepCA serves a CA of step-ca as it comes: with its badger store, which syncs, and a
@@ -97,9 +97,9 @@ func startStepCA(ctx context.Context, dir string) (*contestant, func() error, er
 	if err := os.WriteFile(in(dir, "ca.json"), config, 0o600); err != nil {
 		return nil, nil, err
 	}
-	stop, err := launch(ctx, address, dir, strings.TrimSpace(string(out)), in(dir, "ca.json"))
+	pid, stop, err := launch(ctx, address, dir, strings.TrimSpace(string(out)), in(dir, "ca.json"))
 	url := "https://" + address
-	return &contestant{url, ca.pool, stepCACalls(url, key)}, stop, err
+	return &contestant{url, ca.pool, stepCACalls(url, key), pid}, stop, err
 }
 
 // startESTServer serves GlobalSign's, whose CA is in memory.
@@ -132,18 +132,18 @@ func startESTServer(ctx context.Context, dir string) (*contestant, func() error,
 	if err := os.WriteFile(in(dir, "estserver.json"), config, 0o600); err != nil {
 		return nil, nil, err
 	}
-	stop, err := launch(ctx, address, dir, in(dir, "estserver"), "-config", in(dir, "estserver.json"))
-	return &contestant{"https://" + address, ca.pool, memoryCalls}, stop, err
+	pid, stop, err := launch(ctx, address, dir, in(dir, "estserver"), "-config", in(dir, "estserver.json"))
+	return &contestant{"https://" + address, ca.pool, memoryCalls, pid}, stop, err
 }
 
 // launch starts a program and waits until it listens.
-func launch(ctx context.Context, address, dir, program string, args ...string) (stop func() error, err error) {
+func launch(ctx context.Context, address, dir, program string, args ...string) (pid int, stop func() error, err error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	var said bytes.Buffer
 	cmd.Stderr = &said // what they say goes to memory: a terminal or a pipe would slow them
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	stop = func() error {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -154,10 +154,10 @@ func launch(ctx context.Context, address, dir, program string, args ...string) (
 	}
 	for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", address); err == nil {
-			return stop, c.Close()
+			return cmd.Process.Pid, stop, c.Close()
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("%s does not serve", program), stop(), errors.New(said.String()))
+	return 0, nil, errors.Join(fmt.Errorf("%s does not serve", program), stop(), errors.New(said.String()))
 }
 
 // freeAddress is one that nobody listens on.

@@ -3,8 +3,9 @@
 package realparts
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -132,28 +133,19 @@ func (c *Cluster) CPU() (total time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	const tick = time.Second / 100 // USER_HZ
 	for _, process := range processes {
-		text, err := os.ReadFile(process)
-		if err != nil {
+		use, err := readUse(process)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 			continue // it has ended meanwhile
 		}
-		// proc(5): the name may hold anything but ends with the last bracket; then state, parent, and so on.
-		_, rest, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')'):]), " ")
-		fields := strings.Fields(rest)
-		times := fields[11:13] // utime, stime
+		if err != nil {
+			return 0, err
+		}
 		switch {
 		case process == "/proc/"+postmaster+"/stat":
-			times = fields[11:15] // and those of children that have ended
-		case fields[1] != postmaster:
-			continue
-		}
-		for _, t := range times {
-			n, err := strconv.ParseInt(t, 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("%s: %w", process, err)
-			}
-			total += time.Duration(n) * tick
+			total += use.own + use.children
+		case use.parent == postmaster:
+			total += use.own
 		}
 	}
 	return total, nil
