@@ -26,11 +26,12 @@ import (
 // the device has identified itself is one of Presented, Secret and, if both are empty,
 // the caller's business, who says so in Note.
 type Enrolment struct {
-	Fleet, ICCID string
-	Key          *ecdsa.PublicKey
-	Presented    string // ID of the credential that was presented
-	Secret       string // one-time secret, checked and used up here
-	Note         string // for the audit log
+	Fleet     api.Fleet
+	ICCID     string
+	Key       *ecdsa.PublicKey
+	Presented string // ID of the credential that was presented
+	Secret    string // one-time secret, checked and used up here
+	Note      string // for the audit log
 }
 
 // ByCertificate finds the credential that a certificate belongs to. It fails with
@@ -147,7 +148,7 @@ func (l *Life) Enrol(ctx context.Context, e Enrolment) (Record, error) {
 	why := transition.Cause{Time: l.now(), Actor: audit.TheSIM, Note: e.Note}
 	var p plan
 	err = l.store.View(ctx, func(tx store.Tx) (err error) {
-		p, err = newPlan(tx, e, spki, why.Time, nil)
+		p, err = newPlan(tx, e, spki, why.Time)
 		return err
 	})
 	if err != nil {
@@ -156,8 +157,8 @@ func (l *Life) Enrol(ctx context.Context, e Enrolment) (Record, error) {
 	if p.done != nil && !p.changes() {
 		return toRecord(*p.done), nil
 	}
-	subject := ca.Subject{ICCID: e.ICCID, Organization: p.fleet.Profile.Organization, Fleet: p.fleet.Name}
-	prepared, err := l.ca.PrepareSIM(subject, e.Key, why.Time.Add(-backdate), why.Time.Add(time.Duration(p.fleet.Profile.Lifetime)))
+	subject := ca.Subject{ICCID: e.ICCID, Organization: e.Fleet.Profile.Organization, Fleet: e.Fleet.Name}
+	prepared, err := l.ca.PrepareSIM(subject, e.Key, why.Time.Add(-backdate), why.Time.Add(time.Duration(e.Fleet.Profile.Lifetime)))
 	if err != nil {
 		return Record{}, err
 	}
@@ -168,25 +169,17 @@ func (l *Life) Enrol(ctx context.Context, e Enrolment) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	fingerprint := sha256.Sum256(der)
+	made := store.Credential{PublicKey: spki, Credential: api.Credential{
+		Certificate: der, Fingerprint: fingerprint[:], Serial: prepared.Serial, NotBefore: prepared.NotBefore, NotAfter: prepared.NotAfter,
+	}}
 	var c store.Credential
 	err = l.store.Update(ctx, func(tx store.Tx) error {
-		p, err := newPlan(tx, e, spki, why.Time, &p.fleet)
-		if err != nil {
-			return err
+		p, err := newPlan(tx, e, spki, why.Time)
+		if err == nil {
+			c, err = p.carryOut(tx, why, made)
 		}
-		if c, err = p.begin(tx, why, spki); err != nil || p.done != nil {
-			return err
-		}
-		fingerprint := sha256.Sum256(der)
-		c.Certificate, c.Fingerprint, c.Serial = der, fingerprint[:], prepared.Serial
-		c.NotBefore, c.NotAfter = prepared.NotBefore, prepared.NotAfter
-		if p.inUse() != nil {
-			return transition.Through(tx, why, &c, api.Issued, api.Delivered)
-		}
-		if err := transition.Through(tx, why, &c, api.Issued, api.Delivered, api.Active); err != nil {
-			return err
-		}
-		return provisioned(tx, why, &p.sim)
+		return err
 	})
 	return toRecord(c), err
 }
@@ -199,7 +192,6 @@ func enrolmentSession(id string) string { return "enrolment " + id }
 type plan struct {
 	enrolment Enrolment
 	sim       store.SIM
-	fleet     api.Fleet
 	secret    *store.EnrolmentSecret // not used up yet
 	proved    *ecdsa.PublicKey       // of a credential that has ended, and was presented
 	over      []store.Credential     // whose time is over
@@ -215,8 +207,8 @@ func (p plan) changes() bool {
 	return p.secret != nil || p.lost != nil || p.arrived != nil || len(p.over) > 0
 }
 
-// newPlan finds out what an enrolment comes to. Fleet spares it reading the fleet again.
-func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time, fleet *api.Fleet) (p plan, err error) {
+// newPlan finds out what an enrolment comes to.
+func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err error) {
 	p.enrolment = e
 	var usedFor string
 	if e.Secret != "" {
@@ -239,16 +231,11 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time, fleet *api.Fl
 		return p, refuse.Suspended(e.ICCID)
 	case p.sim.State == api.Terminated:
 		return p, refuse.Terminated(e.ICCID)
-	case p.sim.Fleet != e.Fleet:
-		return p, refuse.With(api.CodeForbidden, http.StatusForbidden, "SIM %s does not belong to fleet %s: enrol under the label of its own fleet", e.ICCID, e.Fleet)
+	case p.sim.Fleet != e.Fleet.Name:
+		return p, refuse.With(api.CodeForbidden, http.StatusForbidden, "SIM %s does not belong to fleet %s: enrol under the label of its own fleet", e.ICCID, e.Fleet.Name)
 	}
-	if fleet != nil && fleet.Name == p.sim.Fleet {
-		p.fleet = *fleet
-	} else if p.fleet, err = tx.Fleet(p.sim.Fleet); err != nil {
-		return p, err
-	}
-	if p.fleet.Profile.Type != api.CertificateType {
-		return p, refuse.Conflict("fleet %s has credentials of the type %q, which are not enrolled", p.fleet.Name, p.fleet.Profile.Type)
+	if e.Fleet.Profile.Type != api.CertificateType {
+		return p, refuse.Conflict("fleet %s has credentials of the type %q, which are not enrolled", e.Fleet.Name, e.Fleet.Profile.Type)
 	}
 	all, err := tx.CredentialsOf(e.ICCID, now)
 	if err != nil {
@@ -264,7 +251,7 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time, fleet *api.Fl
 		}
 	}
 	if p.done == nil {
-		if err := checkEnrolment(tx, p.fleet, e.ICCID); err != nil {
+		if err := checkEnrolment(tx, e.Fleet, e.ICCID); err != nil {
 			return p, err
 		}
 	}
@@ -278,7 +265,7 @@ func (p *plan) afterEnd(tx store.Tx, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	grace := time.Duration(p.fleet.Profile.Grace)
+	grace := time.Duration(p.enrolment.Fleet.Profile.Grace)
 	inUse := c.State.Accepted() || c.State == api.Expired
 	if c.ICCID != p.sim.ICCID || !inUse || !ended(c, now) || now.After(c.NotAfter.Add(grace)) {
 		if err := usable(c, p.sim, now); err != nil {
@@ -308,7 +295,7 @@ func presentable(all []store.Credential, id string, now time.Time) bool {
 
 // sort finds what the credentials of the SIM are to this enrolment.
 func (p *plan) sort(all []store.Credential, spki []byte, now time.Time) {
-	renewBefore := time.Duration(p.fleet.Profile.RenewBefore)
+	renewBefore := time.Duration(p.enrolment.Fleet.Profile.RenewBefore)
 	for i := range all {
 		c := &all[i]
 		same := bytes.Equal(c.PublicKey, spki)
@@ -348,8 +335,9 @@ func (p *plan) sort(all []store.Credential, spki []byte, now time.Time) {
 	p.lost = nil
 }
 
-// begin carries the plan out as far as a credential that has its key.
-func (p *plan) begin(tx store.Tx, why transition.Cause, spki []byte) (c store.Credential, err error) {
+// carryOut makes the plan's changes, with a certificate that was made for it, and returns the
+// credential that the device is answered with.
+func (p *plan) carryOut(tx store.Tx, why transition.Cause, made store.Credential) (c store.Credential, err error) {
 	for i := range p.over {
 		if err := transition.Credential(tx, byPlatform(why.Time), &p.over[i], api.Expired); err != nil {
 			return c, err
@@ -367,52 +355,69 @@ func (p *plan) begin(tx store.Tx, why transition.Cause, spki []byte) (c store.Cr
 			return c, err
 		}
 	}
-	switch {
-	case p.done != nil:
+	if p.done != nil {
 		c = *p.done
-	case p.resumed != nil:
-		c = *p.resumed
-	default:
-		if c, err = p.request(tx, why, spki); err != nil {
-			return c, err
-		}
+	} else if c, err = p.give(tx, why, made); err != nil {
+		return c, err
 	}
 	if p.secret != nil {
 		p.secret.Credential = c.ID
-		if err := tx.SetEnrolmentSecret(*p.secret); err != nil {
-			return c, err
-		}
+		err = tx.SetEnrolmentSecret(*p.secret)
 	}
-	if p.done != nil {
-		return c, nil
-	}
-	p.sim.Session, p.sim.LastSeen = enrolmentSession(c.ID), why.Time
-	if p.sim.State == api.Imported {
-		return c, transition.SIM(tx, why, &p.sim, api.Seen)
-	}
-	return c, tx.UpdateSIM(p.sim)
+	return c, err
 }
 
-// request makes the row of a new credential, whose key is known already, in the slot that the
-// active one does not occupy.
-func (p plan) request(tx store.Tx, why transition.Cause, spki []byte) (c store.Credential, err error) {
+// give gives the SIM a certificate: as the active one, or, beside another, as one that is delivered.
+func (p *plan) give(tx store.Tx, why transition.Cause, made store.Credential) (c store.Credential, err error) {
+	var sim []api.SIMState // what becomes of it
+	if p.sim.State == api.Imported {
+		sim = append(sim, api.Seen)
+	}
+	way := []api.CredentialState{api.Issued, api.Delivered}
+	if p.inUse() == nil {
+		way = append(way, api.Active)
+		if p.sim.State != api.Provisioned {
+			sim = append(sim, api.Provisioned)
+		}
+	}
+	if p.resumed != nil {
+		c = *p.resumed
+	} else if c, err = p.request(tx, why.Time); err != nil {
+		return c, err
+	}
+	c.PublicKey, c.Certificate, c.Fingerprint, c.Serial = made.PublicKey, made.Certificate, made.Fingerprint, made.Serial
+	c.NotBefore, c.NotAfter = made.NotBefore, made.NotAfter
+	if p.resumed != nil {
+		err = transition.Through(tx, why, &c, way...)
+	} else {
+		err = transition.Requested(tx, why, &c, append([]api.CredentialState{api.Keyed}, way...)...)
+	}
+	if err != nil {
+		return c, err
+	}
+	p.sim.Session, p.sim.LastSeen = enrolmentSession(c.ID), why.Time
+	if len(sim) == 0 {
+		return c, tx.UpdateSIM(p.sim)
+	}
+	return c, transition.SIM(tx, why, &p.sim, sim...)
+}
+
+// request is a new credential, in the slot that the active one does not occupy, if the SIM may have one.
+func (p *plan) request(tx store.Tx, now time.Time) (c store.Credential, err error) {
 	c = store.Credential{Credential: api.Credential{
-		ID: newID(why.Time), ICCID: p.sim.ICCID, Fleet: p.sim.Fleet, Type: api.CertificateType,
+		ID: newID(now), ICCID: p.sim.ICCID, Fleet: p.sim.Fleet, Type: api.CertificateType,
 	}}
 	inUse := p.inUse()
 	if inUse != nil {
 		c.Slot = 1 - inUse.Slot
 	}
+	fleet := p.enrolment.Fleet
 	if inUse == nil && p.secret == nil { // a secret is an operator's word for the SIM
-		if err := checkLineage(tx, why.Time, p.fleet, c.ICCID, cmp.Or(p.proved, p.enrolment.Key)); err != nil {
+		if err := checkLineage(tx, now, fleet, c.ICCID, cmp.Or(p.proved, p.enrolment.Key)); err != nil {
 			return c, err
 		}
 	}
-	if err := checkRate(tx, why.Time, p.fleet, c.ICCID); err != nil {
-		return c, err
-	}
-	c.PublicKey = spki
-	return c, transition.Requested(tx, why, &c, api.Keyed)
+	return c, checkRate(tx, now, fleet, c.ICCID)
 }
 
 // checkSecret finds the one-time secret of a SIM. Every refusal is the same: that the SIM is

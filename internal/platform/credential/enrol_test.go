@@ -26,6 +26,16 @@ func newKey(t testing.TB) *ecdsa.PublicKey {
 	return key
 }
 
+// fleet is one as it is now.
+func fleet(t testing.TB, w *fixture.World, name string) api.Fleet {
+	t.Helper()
+	f, err := w.Registry.Fleet(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 func enrol(t testing.TB, w *fixture.World, e credential.Enrolment) credential.Record {
 	t.Helper()
 	c, err := w.Life.Enrol(t.Context(), e)
@@ -61,7 +71,7 @@ func TestAFirstEnrolmentGoesThroughTheWholeLife(t *testing.T) {
 	w := fixture.New(t)
 	iccid := w.SIM(t, "meters")
 	key := newKey(t)
-	c := enrol(t, w, credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: key})
+	c := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: key})
 	certificate, err := x509.ParseCertificate(c.Certificate)
 	if err != nil {
 		t.Fatal(err)
@@ -86,14 +96,14 @@ func TestAFirstEnrolmentGoesThroughTheWholeLife(t *testing.T) {
 			seen = append(seen, string(e.SIM.State))
 		}
 	}
-	if want := []string{"imported", "requested", "keyed", "seen", "issued", "delivered", "active", "provisioned"}; !slices.Equal(seen, want) {
+	if want := []string{"imported", "requested", "keyed", "issued", "delivered", "active", "seen", "provisioned"}; !slices.Equal(seen, want) {
 		t.Errorf("the feed tells of %v, want %v", seen, want)
 	}
 }
 
 func TestTheSameEnrolmentHasTheSameCertificate(t *testing.T) {
 	w := fixture.New(t)
-	e := credential.Enrolment{Fleet: "meters", ICCID: w.SIM(t, "meters"), Key: newKey(t)}
+	e := credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: w.SIM(t, "meters"), Key: newKey(t)}
 	first := enrol(t, w, e)
 	head := w.Feed.Head()
 	if again := enrol(t, w, e); !bytes.Equal(again.Certificate, first.Certificate) {
@@ -107,7 +117,7 @@ func TestTheSameEnrolmentHasTheSameCertificate(t *testing.T) {
 
 func TestTheSameEnrolmentManyTimesAtOnceHasTheSameCertificate(t *testing.T) {
 	w := fixture.New(t)
-	e := credential.Enrolment{Fleet: "meters", ICCID: w.SIM(t, "meters"), Key: newKey(t)}
+	e := credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: w.SIM(t, "meters"), Key: newKey(t)}
 	var all [8][]byte
 	var group sync.WaitGroup
 	for i := range all {
@@ -131,8 +141,8 @@ func TestTheSameEnrolmentManyTimesAtOnceHasTheSameCertificate(t *testing.T) {
 func TestARenewalKeepsTheOldCredentialUntilTheNewOneIsPresented(t *testing.T) {
 	w := fixture.New(t)
 	iccid := w.SIM(t, "meters")
-	old := enrol(t, w, credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: newKey(t)})
-	renewal := credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: newKey(t), Presented: old.ID}
+	old := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: newKey(t)})
+	renewal := credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: newKey(t), Presented: old.ID}
 	next := enrol(t, w, renewal)
 	wantStates(t, w, iccid, api.Active, api.Delivered)
 	if again := enrol(t, w, renewal); !bytes.Equal(again.Certificate, next.Certificate) {
@@ -150,9 +160,9 @@ func TestARenewalKeepsTheOldCredentialUntilTheNewOneIsPresented(t *testing.T) {
 func TestARenewalWithAThirdKeyTakesThePlaceOfWhatWasNeverUsed(t *testing.T) {
 	w := fixture.New(t)
 	iccid := w.SIM(t, "meters")
-	old := enrol(t, w, credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: newKey(t)})
+	old := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: newKey(t)})
 	for range 2 {
-		enrol(t, w, credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: newKey(t), Presented: old.ID})
+		enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: newKey(t), Presented: old.ID})
 	}
 	wantStates(t, w, iccid, api.Active, api.Superseded, api.Delivered)
 }
@@ -161,9 +171,9 @@ func TestARenewalThatPresentsWhatWasDeliveredMakesItActiveFirst(t *testing.T) {
 	w := fixture.New(t)
 	iccid := w.SIM(t, "meters")
 	oldKey := newKey(t)
-	old := enrol(t, w, credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: oldKey})
-	next := enrol(t, w, credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: newKey(t), Presented: old.ID})
-	back := enrol(t, w, credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: oldKey, Presented: next.ID})
+	old := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: oldKey})
+	next := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: newKey(t), Presented: old.ID})
+	back := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: oldKey, Presented: next.ID})
 	wantStates(t, w, iccid, api.Superseded, api.Active, api.Delivered)
 	if back.ID == old.ID || back.Slot == next.Slot {
 		t.Errorf("the new credential %+v, beside %+v", back.Credential, next.Credential)
@@ -172,7 +182,7 @@ func TestARenewalThatPresentsWhatWasDeliveredMakesItActiveFirst(t *testing.T) {
 
 func TestTheSameKeyIsCertifiedAnewWhenItsRenewalIsDue(t *testing.T) {
 	w := fixture.New(t)
-	e := credential.Enrolment{Fleet: "meters", ICCID: w.SIM(t, "meters"), Key: newKey(t)}
+	e := credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: w.SIM(t, "meters"), Key: newKey(t)}
 	old := enrol(t, w, e)
 	e.Presented = old.ID
 	w.Pass(61 * 24 * time.Hour)
@@ -188,7 +198,7 @@ func TestTheSameKeyIsCertifiedAnewWhenItsRenewalIsDue(t *testing.T) {
 
 func TestAnEnrolmentThatWasCutIsTakenUpAgain(t *testing.T) {
 	w := fixture.New(t)
-	e := credential.Enrolment{Fleet: "meters", ICCID: w.SIM(t, "meters"), Key: newKey(t)}
+	e := credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: w.SIM(t, "meters"), Key: newKey(t)}
 	// What a cut leaves behind is a credential that was keyed, as after this much of an onboarding.
 	if err := w.Registry.Authenticated(t.Context(), e.ICCID, "s"); err != nil {
 		t.Fatal(err)
@@ -215,7 +225,7 @@ func TestASecretEnrolsOneKeyOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: newKey(t), Secret: made.Secret}
+	e := credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: newKey(t), Secret: made.Secret}
 	wrong := e
 	wrong.Secret += "x"
 	_, err = w.Life.Enrol(t.Context(), wrong)
@@ -249,7 +259,7 @@ func TestWhoGuessesASecretLearnsNothingOfTheSIM(t *testing.T) {
 	without := w.SIM(t, "meters")
 	var texts []string
 	for _, iccid := range []string{known, without, fixture.ICCID(999)} {
-		_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: newKey(t), Secret: "guess"})
+		_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: newKey(t), Secret: "guess"})
 		fixture.Refused(t, err, api.CodeUnauthorized)
 		texts = append(texts, err.Error())
 	}
@@ -268,7 +278,7 @@ func TestEnrolmentIsRefused(t *testing.T) {
 	}{
 		"of a SIM of another fleet": {nil, "again", api.CodeForbidden},
 		"of a suspended SIM": {func(iccid string) error {
-			_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: newKey(t)})
+			_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: newKey(t)})
 			_, e := w.Registry.Suspend(t.Context(), "me", iccid, change)
 			return errors.Join(err, e)
 		}, "meters", api.CodeSIMSuspended},
@@ -277,7 +287,7 @@ func TestEnrolmentIsRefused(t *testing.T) {
 			return err
 		}, "meters", api.CodeSIMTerminated},
 		"of a SIM whose credential was revoked": {func(iccid string) error {
-			_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "meters", ICCID: iccid, Key: newKey(t)})
+			_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: iccid, Key: newKey(t)})
 			_, e := w.Life.RevokeSIM(t.Context(), "me", iccid, change)
 			return errors.Join(err, e)
 		}, "meters", api.CodeReenrolment},
@@ -289,38 +299,38 @@ func TestEnrolmentIsRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: test.fleet, ICCID: iccid, Key: newKey(t)})
+			_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: fleet(t, w, test.fleet), ICCID: iccid, Key: newKey(t)})
 			fixture.Refused(t, err, test.code)
 		})
 	}
-	_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "meters", ICCID: fixture.ICCID(999), Key: newKey(t)})
+	_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: fixture.ICCID(999), Key: newKey(t)})
 	fixture.Refused(t, err, api.CodeUnknownSIM)
-	_, err = w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "locks", ICCID: w.SIM(t, "locks"), Key: newKey(t)})
+	_, err = w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: fleet(t, w, "locks"), ICCID: w.SIM(t, "locks"), Key: newKey(t)})
 	fixture.Refused(t, err, api.CodeConflict)
 }
 
 func TestWhoPresentsWhatIsNotAcceptedIsRefused(t *testing.T) {
 	w := fixture.New(t)
 	iccid := w.SIM(t, "again")
-	revoked := enrol(t, w, credential.Enrolment{Fleet: "again", ICCID: iccid, Key: newKey(t)})
+	revoked := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "again"), ICCID: iccid, Key: newKey(t)})
 	if _, err := w.Life.Revoke(t.Context(), "me", revoked.ID, api.Change{}); err != nil {
 		t.Fatal(err)
 	}
-	ended := enrol(t, w, credential.Enrolment{Fleet: "again", ICCID: iccid, Key: newKey(t)})
+	ended := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "again"), ICCID: iccid, Key: newKey(t)})
 	w.Pass(91 * 24 * time.Hour)
 	for _, id := range []string{revoked.ID, ended.ID} {
-		_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "again", ICCID: iccid, Key: newKey(t), Presented: id})
+		_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: fleet(t, w, "again"), ICCID: iccid, Key: newKey(t), Presented: id})
 		fixture.Refused(t, err, api.CodeUnauthorized)
 		fixture.Refused(t, w.Life.Used(t.Context(), id), api.CodeUnauthorized)
 	}
 	// Without it, the SIM has a fresh start.
-	enrol(t, w, credential.Enrolment{Fleet: "again", ICCID: iccid, Key: newKey(t)})
+	enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "again"), ICCID: iccid, Key: newKey(t)})
 	wantStates(t, w, iccid, api.Revoked, api.Expired, api.Active)
 }
 
 func TestOnlyTheExactCertificateFindsItsCredential(t *testing.T) {
 	w := fixture.New(t)
-	c := enrol(t, w, credential.Enrolment{Fleet: "meters", ICCID: w.SIM(t, "meters"), Key: newKey(t)})
+	c := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "meters"), ICCID: w.SIM(t, "meters"), Key: newKey(t)})
 	certificate, err := x509.ParseCertificate(c.Certificate)
 	if err != nil {
 		t.Fatal(err)
@@ -344,13 +354,13 @@ func TestWithinTheGraceACertificateThatHasEndedRenewsItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	iccid := w.SIM(t, "patient")
-	old := enrol(t, w, credential.Enrolment{Fleet: "patient", ICCID: iccid, Key: newKey(t)})
+	old := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "patient"), ICCID: iccid, Key: newKey(t)})
 	w.Pass(100 * 24 * time.Hour)
-	_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "patient", ICCID: iccid, Key: newKey(t)})
+	_, err := w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: fleet(t, w, "patient"), ICCID: iccid, Key: newKey(t)})
 	fixture.Refused(t, err, api.CodeLineage)
-	next := enrol(t, w, credential.Enrolment{Fleet: "patient", ICCID: iccid, Key: newKey(t), Presented: old.ID})
+	next := enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, "patient"), ICCID: iccid, Key: newKey(t), Presented: old.ID})
 	wantStates(t, w, iccid, api.Expired, api.Active)
 	w.Pass(200 * 24 * time.Hour)
-	_, err = w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: "patient", ICCID: iccid, Key: newKey(t), Presented: next.ID})
+	_, err = w.Life.Enrol(t.Context(), credential.Enrolment{Fleet: fleet(t, w, "patient"), ICCID: iccid, Key: newKey(t), Presented: next.ID})
 	fixture.Refused(t, err, api.CodeUnauthorized)
 }

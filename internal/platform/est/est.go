@@ -73,7 +73,7 @@ type Request struct {
 // CACerts is the roots and the issuing CAs (RFC 7030, 4.1), certs-only PKCS#7 in base64. A device
 // that presents a credential that was delivered to it shows by this that it has arrived.
 func (s *Service) CACerts(ctx context.Context, fleet string, connection *tls.ConnectionState) ([]byte, error) {
-	if _, err := s.policy(ctx, fleet); err != nil {
+	if _, err := s.fleet(ctx, fleet); err != nil {
 		return nil, err
 	}
 	if connection != nil && len(connection.PeerCertificates) > 0 {
@@ -95,25 +95,25 @@ func (s *Service) CACerts(ctx context.Context, fleet string, connection *tls.Con
 
 // CSRAttributes is what a request should hold (RFC 7030, 4.5), in base64.
 func (s *Service) CSRAttributes(ctx context.Context, fleet string) ([]byte, error) {
-	policy, err := s.policy(ctx, fleet)
+	f, err := s.fleet(ctx, fleet)
 	if err != nil {
 		return nil, err
 	}
-	content, err := attributes(policy.RequireChannelBinding)
+	content, err := attributes(f.Profile.EST.RequireChannelBinding)
 	return encode(content), err
 }
 
 // Enrol gives a device its first certificate, or another (RFC 7030, 4.2.1): certs-only PKCS#7 in base64.
 func (s *Service) Enrol(ctx context.Context, r Request) ([]byte, error) {
-	policy, err := s.policy(ctx, r.Fleet)
+	fleet, err := s.fleet(ctx, r.Fleet)
 	if err != nil {
 		return nil, err
 	}
-	who, err := s.identify(ctx, r, policy)
+	who, err := s.identify(ctx, r, fleet)
 	if err != nil {
 		return nil, err
 	}
-	csr, err := who.check(r, policy)
+	csr, err := who.check(r)
 	if err != nil {
 		return nil, err
 	}
@@ -123,18 +123,18 @@ func (s *Service) Enrol(ctx context.Context, r Request) ([]byte, error) {
 // Reenrol renews the certificate that the device presents, under the same key or another
 // (RFC 7030, 4.2.2): certs-only PKCS#7 in base64.
 func (s *Service) Reenrol(ctx context.Context, r Request) ([]byte, error) {
-	policy, err := s.policy(ctx, r.Fleet)
+	fleet, err := s.fleet(ctx, r.Fleet)
 	if err != nil {
 		return nil, err
 	}
-	who, err := s.identify(ctx, r, policy)
+	who, err := s.identify(ctx, r, fleet)
 	if err != nil {
 		return nil, err
 	}
 	if who.presented == nil {
 		return nil, unauthorized("a renewal takes the certificate that is to be renewed, in the TLS handshake: for the first one, use simpleenroll")
 	}
-	csr, err := who.check(r, policy)
+	csr, err := who.check(r)
 	if err != nil {
 		return nil, err
 	}
@@ -147,18 +147,18 @@ func (s *Service) Reenrol(ctx context.Context, r Request) ([]byte, error) {
 // ServerKeygen makes a key pair for a device and its certificate (RFC 7030, 4.4): the private key
 // as PKCS#8, and certs-only PKCS#7, both in base64. The caller clears the key once it is sent.
 func (s *Service) ServerKeygen(ctx context.Context, r Request) (key, certificate []byte, err error) {
-	policy, err := s.policy(ctx, r.Fleet)
+	fleet, err := s.fleet(ctx, r.Fleet)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !policy.ServerKeygen {
+	if !fleet.Profile.EST.ServerKeygen {
 		return nil, nil, refuse.With(api.CodeForbidden, http.StatusForbidden, "fleet %s does not let the platform make keys: make one in the SIM, and use simpleenroll", r.Fleet)
 	}
-	who, err := s.identify(ctx, r, policy)
+	who, err := s.identify(ctx, r, fleet)
 	if err != nil {
 		return nil, nil, err
 	}
-	csr, err := who.check(r, policy)
+	csr, err := who.check(r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -181,16 +181,13 @@ func (s *Service) ServerKeygen(ctx context.Context, r Request) (key, certificate
 	return encode(content), certificate, nil
 }
 
-// policy is what a fleet says of EST.
-func (s *Service) policy(ctx context.Context, fleet string) (api.EST, error) {
-	f, err := s.registry.Fleet(ctx, fleet)
-	if err != nil {
-		return api.EST{}, err
+// fleet finds one that enrols over EST.
+func (s *Service) fleet(ctx context.Context, name string) (api.Fleet, error) {
+	f, err := s.registry.Fleet(ctx, name)
+	if err == nil && f.Profile.EST == nil {
+		err = refuse.With(api.CodeForbidden, http.StatusForbidden, "fleet %s does not enrol over EST: its profile has no settings for it", name)
 	}
-	if f.Profile.EST == nil {
-		return api.EST{}, refuse.With(api.CodeForbidden, http.StatusForbidden, "fleet %s does not enrol over EST: its profile has no settings for it", fleet)
-	}
-	return *f.Profile.EST, nil
+	return f, err
 }
 
 // issue has a certificate made for a key.

@@ -24,8 +24,8 @@ type identity struct {
 
 // identify finds out who enrols. A one-time secret, if there is one, comes before a certificate,
 // which a device may present out of habit.
-func (s *Service) identify(ctx context.Context, r Request, policy api.EST) (identity, error) {
-	who := identity{enrolment: credential.Enrolment{Fleet: r.Fleet}}
+func (s *Service) identify(ctx context.Context, r Request, fleet api.Fleet) (identity, error) {
+	who := identity{enrolment: credential.Enrolment{Fleet: fleet}}
 	e := &who.enrolment
 	if r.Basic {
 		if r.User == "" || r.Password == "" {
@@ -50,7 +50,7 @@ func (s *Service) identify(ctx context.Context, r Request, policy api.EST) (iden
 	case !errors.Is(err, store.ErrNotFound):
 		return who, err
 	}
-	if e.ICCID, err = s.factories.iccid(chain, policy, s.now()); err != nil {
+	if e.ICCID, err = s.factories.iccid(chain, *fleet.Profile.EST, s.now()); err != nil {
 		return who, err
 	}
 	e.Note = "over EST, by its factory certificate"
@@ -58,12 +58,12 @@ func (s *Service) identify(ctx context.Context, r Request, policy api.EST) (iden
 }
 
 // check reads the request and holds it against who sends it, the connection and the fleet.
-func (who identity) check(r Request, policy api.EST) (*request, error) {
+func (who identity) check(r Request) (*request, error) {
 	csr, err := parseRequest(r.CSR)
 	if err != nil {
 		return nil, err
 	}
-	if err := csr.bound(r.Connection, policy); err != nil {
+	if err := csr.bound(r.Connection, *who.enrolment.Fleet.Profile.EST); err != nil {
 		return nil, err
 	}
 	return csr, csr.speaksOf(who.enrolment.ICCID)

@@ -45,26 +45,35 @@ type Cause struct {
 	Note  string
 }
 
-// SIM takes a SIM to a new state and stores the row. It refuses an arrow that does not exist.
-func SIM(tx store.Tx, why Cause, s *store.SIM, to api.SIMState) error {
-	from := s.State
-	if !slices.Contains(simArrows[from], to) {
-		return refuse.Conflict("SIM %s is %s: it cannot become %s", s.ICCID, from, to)
+// SIM takes a SIM to a new state, by way of others if need be, and stores the row once. It refuses
+// an arrow that does not exist.
+func SIM(tx store.Tx, why Cause, s *store.SIM, way ...api.SIMState) error {
+	before := s.State
+	for i, from := 0, before; i < len(way); i, from = i+1, way[i] {
+		if !slices.Contains(simArrows[from], way[i]) {
+			return refuse.Conflict("SIM %s is %s: it cannot become %s", s.ICCID, from, way[i])
+		}
 	}
-	s.State, s.Updated = to, why.Time
+	s.State, s.Updated = way[len(way)-1], why.Time
 	if err := tx.UpdateSIM(*s); err != nil {
 		return err
 	}
-	if err := hold(tx, why, s, from); err != nil {
-		return err
+	for from := before; len(way) > 0; from, way = way[0], way[1:] {
+		s.State = way[0]
+		if err := hold(tx, why, s, from); err != nil {
+			return err
+		}
+		if err := audit.Append(tx, api.AuditEntry{
+			Time: why.Time, Actor: why.Actor, Action: "sim." + string(s.State), Subject: s.ICCID,
+			Before: string(from), After: string(s.State), Note: why.Note,
+		}); err != nil {
+			return err
+		}
+		if err := feed.SIM(tx, why.Time, s.SIM); err != nil {
+			return err
+		}
 	}
-	if err := audit.Append(tx, api.AuditEntry{
-		Time: why.Time, Actor: why.Actor, Action: "sim." + string(to), Subject: s.ICCID,
-		Before: string(from), After: string(to), Note: why.Note,
-	}); err != nil {
-		return err
-	}
-	return feed.SIM(tx, why.Time, s.SIM)
+	return nil
 }
 
 // Requested stores a new credential in its first state, or in a further one that it has come to
