@@ -62,7 +62,7 @@ type Node struct {
 	own         Sessions // set before it serves
 
 	mu    sync.Mutex
-	peers map[string]*http.Client // by the node's ID
+	peers map[string]peer // by the node's ID
 }
 
 // New makes a node, which nobody knows until it serves.
@@ -75,7 +75,7 @@ func New(o Options) (*Node, error) {
 	rand.Read(id[:]) // never fails (crypto/rand)
 	return &Node{
 		o: o, id: hex.EncodeToString(id[:]), certificate: certificate, fingerprint: fingerprint(certificate.Certificate[0]),
-		peers: map[string]*http.Client{},
+		peers: map[string]peer{},
 	}, nil
 }
 
@@ -130,8 +130,8 @@ func (n *Node) leave(server *http.Server, served <-chan error) error {
 	}
 	<-served
 	n.mu.Lock()
-	for _, peer := range n.peers {
-		peer.CloseIdleConnections()
+	for _, p := range n.peers {
+		p.client.CloseIdleConnections()
 	}
 	n.mu.Unlock()
 	err := n.o.Store.Update(ctx, func(tx store.Tx) error { return tx.DeleteNode(n.id) })

@@ -24,6 +24,7 @@ const (
 	dialTime = 2 * time.Second
 	passTime = 35 * time.Second // a step takes the relay at most 30 s
 	maxBody  = 1 << 20
+	maxIdle  = 256 // connections to a node that are kept: a new one costs more than the request
 )
 
 // relay is a [Node] as its agents see it.
@@ -42,14 +43,14 @@ func (r *relay) Answer(ctx context.Context, session string, a api.RelayAnswers) 
 		return r.own.Answer(ctx, session, a)
 	}
 	n := (*Node)(r)
-	peer, address, err := n.peer(ctx, owner)
+	to, err := n.peer(ctx, owner)
 	if errors.Is(err, store.ErrNotFound) {
 		return api.RelayStep{}, lost()
 	}
 	if err != nil {
 		return api.RelayStep{}, err
 	}
-	step, err := pass(ctx, peer, address, session, a)
+	step, err := to.pass(ctx, session, a)
 	var refusal *api.Error
 	if err == nil || errors.As(err, &refusal) || errors.Is(err, errInside) || ctx.Err() != nil {
 		return step, err
@@ -63,31 +64,46 @@ func lost() error {
 		"this session is not known here: it has ended, or its node was stopped; start the onboarding again")
 }
 
-// peer finds another node, and the client for it.
-func (n *Node) peer(ctx context.Context, id string) (client *http.Client, address string, err error) {
+// peer is another node, as it registered itself when it began: neither its address nor its
+// certificate changes as long as its process lives, so it is looked up once.
+type peer struct {
+	address string
+	client  *http.Client
+}
+
+// peer finds another node.
+func (n *Node) peer(ctx context.Context, id string) (peer, error) {
+	n.mu.Lock()
+	known, ok := n.peers[id]
+	n.mu.Unlock()
+	if ok {
+		return known, nil
+	}
 	var row store.Node
-	err = n.o.Store.View(ctx, func(tx store.Tx) (err error) {
+	err := n.o.Store.View(ctx, func(tx store.Tx) (err error) {
 		row, err = tx.Node(id)
 		return err
 	})
 	if err != nil {
-		return nil, "", err
+		return peer{}, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.peers[id] == nil {
-		if len(n.peers) >= maxPeers { // of processes that are long gone
-			for _, p := range n.peers {
-				p.CloseIdleConnections()
-			}
-			clear(n.peers)
-		}
-		n.peers[id] = n.client(row.Fingerprint)
+	if known, ok := n.peers[id]; ok { // another request was faster
+		return known, nil
 	}
-	return n.peers[id], row.Address, nil
+	if len(n.peers) >= maxPeers { // of processes that are long gone
+		for _, p := range n.peers {
+			p.client.CloseIdleConnections()
+		}
+		clear(n.peers)
+	}
+	found := peer{row.Address, n.client(row.Fingerprint)}
+	n.peers[id] = found
+	return found, nil
 }
 
-// maxPeers bounds how many clients are kept.
+// maxPeers bounds how many nodes are remembered.
 const maxPeers = 64
 
 // client speaks to the node with a fingerprint, and to nobody else.
@@ -95,7 +111,7 @@ func (n *Node) client(pinned []byte) *http.Client {
 	return &http.Client{Timeout: passTime, Transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTime}).DialContext,
 		TLSHandshakeTimeout: dialTime,
-		MaxIdleConnsPerHost: 16,
+		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     30 * time.Second,
 		TLSClientConfig: &tls.Config{
 			Certificates:       []tls.Certificate{n.certificate},
@@ -122,19 +138,19 @@ type passed struct {
 var errInside = errors.New("node: another node could not carry out a relay step: its log says why")
 
 // pass asks another node.
-func pass(ctx context.Context, peer *http.Client, address, session string, a api.RelayAnswers) (step api.RelayStep, err error) {
+func (p peer) pass(ctx context.Context, session string, a api.RelayAnswers) (step api.RelayStep, err error) {
 	body, err := json.Marshal(a)
 	if err != nil {
 		return step, err
 	}
-	u := url.URL{Scheme: "https", Host: address, Path: "/" + session}
+	u := url.URL{Scheme: "https", Host: p.address, Path: "/" + session}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return step, err
 	}
 	// A connection that has died meanwhile is replaced: a repetition does no harm.
 	request.Header["Idempotency-Key"] = nil
-	response, err := peer.Do(request)
+	response, err := p.client.Do(request)
 	if err != nil {
 		return step, err
 	}
