@@ -22,6 +22,7 @@ const answerTime = statementTimeout + 5*time.Second
 type engine struct {
 	conn    *pgx.Conn
 	waiting []statement
+	growth  growth
 	answers int // so far
 }
 
@@ -110,6 +111,26 @@ func (e *engine) Insert(query string, args ...any) error {
 func (e *engine) Change(query string, args ...any) error {
 	e.waiting = append(e.waiting, statement{query: numbered(query), args: texts(args), must: true})
 	return nil
+}
+
+// Append implements [rows.Engine]. Rows of many updates become one statement.
+func (e *engine) Append(query string, args ...any) error {
+	e.growth = e.growth.with(query, texts(args))
+	return nil
+}
+
+// Appended implements [rows.Engine].
+func (e *engine) Appended() error {
+	e.grow()
+	return nil
+}
+
+// grow has what was appended wait for the next round trip.
+func (e *engine) grow() {
+	for _, t := range e.growth {
+		e.waiting = append(e.waiting, t.statement())
+	}
+	e.growth = nil
 }
 
 // Query implements [rows.Engine].

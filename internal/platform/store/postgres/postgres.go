@@ -238,7 +238,8 @@ func (s *Store) view(ctx context.Context, fn func(store.Tx) error) (answered boo
 	case err != nil:
 		e.waiting = e.waiting[:0]
 		end = "ROLLBACK"
-	case len(e.waiting) > begin: // fn tries to change something
+	case len(e.waiting) > begin || len(e.growth) > 0: // fn tries to change something
+		e.grow()
 		err = e.flush()
 		end = "ROLLBACK"
 	}

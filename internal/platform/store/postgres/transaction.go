@@ -60,7 +60,7 @@ func (t *transaction) begin() (err error) {
 			return err
 		}
 	}
-	t.waiting = t.waiting[:0]
+	t.waiting, t.growth = t.waiting[:0], nil
 	t.later("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 	t.later("SELECT pg_advisory_xact_lock($1)", int64(writersLock))
 	found, err := t.Query("SELECT pg_current_xact_id()::text, " + rows.SelectNumbers)
@@ -82,7 +82,7 @@ func (t *transaction) Run(fn func(store.Tx) error) (outcome, err error) {
 		t.later("RELEASE SAVEPOINT one")
 	}
 	t.later("SAVEPOINT one")
-	control, answers := len(t.waiting), t.answers
+	control, answers, grown := len(t.waiting), t.answers, t.growth
 	tx := rows.New(t, t.numbers)
 	outcome = tx.Outcome(fn(tx))
 	if outcome == nil && (t.answers > answers || len(t.waiting) > control) {
@@ -92,12 +92,16 @@ func (t *transaction) Run(fn func(store.Tx) error) (outcome, err error) {
 		return outcome, fmt.Errorf("the connection was lost: %w", outcome)
 	}
 	t.waiting = t.waiting[:0]
+	if outcome == nil {
+		t.numbers = tx.Numbers()
+	} else {
+		t.growth = grown
+	}
 	if t.answers == answers { // nothing has come to the database
 		return outcome, nil
 	}
 	t.savepoint = true
 	if outcome == nil {
-		t.numbers = tx.Numbers()
 		return nil, nil
 	}
 	t.later("ROLLBACK TO SAVEPOINT one")
@@ -107,6 +111,7 @@ func (t *transaction) Run(fn func(store.Tx) error) (outcome, err error) {
 // Commit implements [group.Transaction].
 func (t *transaction) Commit() (head int64, err error) {
 	head = t.numbers.Event
+	t.grow()
 	if head > t.before {
 		t.later("SELECT pg_notify($1, $2)", channel, fmt.Sprint(head))
 	}
@@ -161,7 +166,7 @@ func (t *transaction) Rollback() error {
 }
 
 func (t *transaction) disconnect() {
-	t.waiting = t.waiting[:0]
+	t.waiting, t.growth = t.waiting[:0], nil
 	if t.conn != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

@@ -32,7 +32,7 @@ func confirmation(c *api.Confirmation) (challenge, proof []byte) {
 // InsertCredential implements [store.Credentials].
 func (t *Tx) InsertCredential(c store.Credential) error {
 	challenge, proof := confirmation(c.Confirmation)
-	return t.insert("INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	return t.change("INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		c.ID, c.ICCID, c.Fleet, string(c.Type), c.Slot, string(c.State), c.PublicKey, c.Secret, c.Certificate, c.Fingerprint,
 		orNull(c.Serial), orNull(c.Identity), challenge, proof,
 		micros(c.NotBefore), micros(c.NotAfter), string(c.Reason), string(c.RevokedFrom), micros(c.Created), micros(c.Updated))

@@ -21,7 +21,7 @@ func (t *Tx) AppendEvent(e api.Event) (int64, error) {
 		return 0, err
 	}
 	t.numbers.Event++
-	return t.numbers.Event, t.change("INSERT INTO events (seq, time, body) VALUES (?, ?, ?)", t.numbers.Event, micros(at), string(body))
+	return t.numbers.Event, t.append("INSERT INTO events (seq, time, body) VALUES (?, ?, ?)", t.numbers.Event, micros(at), string(body))
 }
 
 func scanEvent(row scanner) (e api.Event, err error) {
@@ -37,6 +37,9 @@ func scanEvent(row scanner) (e api.Event, err error) {
 
 // Events implements [store.History].
 func (t *Tx) Events(after int64, limit int) ([]api.Event, error) {
+	if err := t.appended(); err != nil {
+		return nil, err
+	}
 	return list(t, scanEvent, "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
 }
 
@@ -45,7 +48,7 @@ func (t *Tx) AppendAudit(e api.AuditEntry) (int64, error) {
 	e.Seq = t.numbers.Audit + 1
 	e.Hash = e.Chained(t.numbers.AuditHash)
 	t.numbers.Audit, t.numbers.AuditHash = e.Seq, e.Hash
-	return e.Seq, t.change("INSERT INTO audit (seq, time, actor, action, subject, before, after, note, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	return e.Seq, t.append("INSERT INTO audit (seq, time, actor, action, subject, before, after, note, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		e.Seq, micros(e.Time), e.Actor, e.Action, e.Subject, e.Before, e.After, e.Note, e.Hash[:])
 }
 
@@ -69,6 +72,9 @@ func scanAudit(row scanner) (e api.AuditEntry, err error) {
 
 // Audit implements [store.History].
 func (t *Tx) Audit(after int64, limit int) ([]api.AuditEntry, error) {
+	if err := t.appended(); err != nil {
+		return nil, err
+	}
 	return list(t, scanAudit, "SELECT seq, time, actor, action, subject, before, after, note, hash FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
 }
 

@@ -24,6 +24,13 @@ type Engine interface {
 	// there with [Late].
 	Change(query string, args ...any) error
 
+	// Append makes one row in a table that only grows and that no other statement of an update
+	// reads. An engine may keep it back until [Engine.Appended] or the end of the transaction.
+	Append(query string, args ...any) error
+
+	// Appended has the next query find what was appended.
+	Appended() error
+
 	// Exec tells how many rows a statement has met.
 	Exec(query string, args ...any) (int64, error)
 
@@ -116,6 +123,22 @@ func (t *Tx) change(query string, args ...any) error {
 		return t.failed
 	}
 	return t.note(t.engine.Change(query, args...))
+}
+
+// append makes a row in a table that only grows.
+func (t *Tx) append(query string, args ...any) error {
+	if t.failed != nil {
+		return t.failed
+	}
+	return t.note(t.engine.Append(query, args...))
+}
+
+// appended has the next query find what was appended.
+func (t *Tx) appended() error {
+	if t.failed != nil {
+		return t.failed
+	}
+	return t.note(t.engine.Appended())
 }
 
 // insert makes a row, or fails with store.ErrExists.

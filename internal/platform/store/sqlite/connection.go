@@ -82,6 +82,15 @@ func (c *connection) Change(query string, args ...any) error {
 	return err
 }
 
+// Append implements [rows.Engine].
+func (c *connection) Append(query string, args ...any) error {
+	_, err := c.Exec(query, args...)
+	return err
+}
+
+// Appended implements [rows.Engine].
+func (c *connection) Appended() error { return nil }
+
 // Query implements [rows.Engine].
 func (c *connection) Query(query string, args ...any) (rows.Result, error) {
 	s, err := c.prepared(query)

@@ -383,6 +383,43 @@ func eventsFollowCommits(t *testing.T, s store.Store) {
 	})
 }
 
+func findsAppended(t *testing.T, s store.Store) {
+	fill(t, s)
+	var updates []func(store.Tx) error
+	for n := range 30 {
+		updates = append(updates, func(tx store.Tx) error {
+			sim := simRow(n).SIM
+			seq, err := tx.AppendEvent(api.Event{Time: day, SIM: &sim})
+			if err != nil || n%3 == 0 {
+				return err
+			}
+			events, err := tx.Events(seq-1, 10)
+			if err != nil || len(events) != 1 || events[0].SIM.ICCID != sim.ICCID {
+				t.Errorf("update %d finds %d events, %v", n, len(events), err)
+			}
+			if n%3 == 1 {
+				return errOnPurpose
+			}
+			return err
+		})
+	}
+	for n, err := range together(t, s, updates...) {
+		if failed := n%3 == 1; failed != errors.Is(err, errOnPurpose) || !failed && err != nil {
+			t.Errorf("update %d: %v", n, err)
+		}
+	}
+	view(t, s, func(tx store.Tx) error {
+		events, err := tx.Events(1, 100)
+		same(t, "number of events", len(events), 20)
+		for i, e := range events {
+			if e.Seq != int64(i+2) {
+				t.Errorf("event %d has number %d", i+2, e.Seq)
+			}
+		}
+		return err
+	})
+}
+
 func headMoves(t *testing.T, s store.Store) {
 	before, changed := s.Head()
 	select {
