@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/simroot/simroot/device"
 	"github.com/simroot/simroot/internal/rig"
 	"github.com/simroot/simroot/vsim"
 )
@@ -17,12 +18,12 @@ const allInSIMRounds = 9
 // allInSIMCost compares handshakes whose key exchange is the SIM's with those in which it only
 // signs, in turns, on a card that takes the time of the median of real ones.
 func allInSIMCost(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
-	states, err := oneFleet(ctx, r, 1)
+	sim, _, err := onlyOne(ctx, r, vsim.WithModel("median"), vsim.WithTiming())
 	if err != nil {
 		return nil, err
 	}
-	card := &countingCard{Card: vsim.NewMemory(states[0], vsim.WithModel("median"), vsim.WithTiming())}
-	d, credential, err := onboardOne(ctx, r, card)
+	card := &countingCard{Card: sim}
+	d, err := device.New(ctx, card)
 	if err != nil {
 		return nil, err
 	}
@@ -31,9 +32,6 @@ func allInSIMCost(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
 		return nil, err
 	}
 	defer server.close()
-	if err := rig.Await(ctx, server.middleware, credential); err != nil {
-		return nil, err
-	}
 	config, err := d.TLSConfig(ctx)
 	if err != nil {
 		return nil, err

@@ -72,12 +72,7 @@ func onboardingCost(ctx context.Context, r *rig.Rig, _ string) ([]row, error) {
 }
 
 func handshakeCost(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
-	states, err := oneFleet(ctx, r, 1)
-	if err != nil {
-		return nil, err
-	}
-	card := &countingCard{Card: vsim.NewMemory(states[0])}
-	_, credential, err := onboardOne(ctx, r, card)
+	sim, _, err := onlyOne(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -86,10 +81,8 @@ func handshakeCost(ctx context.Context, r *rig.Rig, dir string) ([]row, error) {
 		return nil, err
 	}
 	defer server.close()
-	if err := rig.Await(ctx, server.middleware, credential); err != nil {
-		return nil, err
-	}
 
+	card := &countingCard{Card: sim}
 	card.Reset()
 	card.lap()
 	d, err := device.New(ctx, card)

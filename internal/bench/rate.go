@@ -41,6 +41,18 @@ func oneFleet(ctx context.Context, r *rig.Rig, n int) ([]image.State, error) {
 	return r.SIMs(ctx, fleet, "common", numbers...)
 }
 
+// onlyOne makes a fleet of one SIM and onboards it. A middleware that is opened after that knows its
+// credential as soon as it is ready.
+func onlyOne(ctx context.Context, r *rig.Rig, options ...vsim.Option) (*vsim.Card, *device.Device, error) {
+	states, err := oneFleet(ctx, r, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	sim := vsim.NewMemory(states[0], options...)
+	d, _, err := onboardOne(ctx, r, sim)
+	return sim, d, err
+}
+
 func onboardOne(ctx context.Context, r *rig.Rig, c card.Conn) (*device.Device, api.Credential, error) {
 	d, err := device.New(ctx, c)
 	if err != nil {
@@ -53,11 +65,7 @@ func onboardOne(ctx context.Context, r *rig.Rig, c card.Conn) (*device.Device, a
 // handshakeRate runs full mutual TLS 1.3 handshakes over a pipe, with the key in a virtual
 // SIM and with a key in memory, in turns.
 func handshakeRate(ctx context.Context, r *rig.Rig, _ string) ([]row, error) {
-	states, err := oneFleet(ctx, r, 1)
-	if err != nil {
-		return nil, err
-	}
-	d, _, err := onboardOne(ctx, r, vsim.NewMemory(states[0]))
+	_, d, err := onlyOne(ctx, r)
 	if err != nil {
 		return nil, err
 	}

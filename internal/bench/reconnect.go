@@ -67,21 +67,13 @@ type way struct {
 
 // certificateReconnect has a SIM with a certificate, and the platform's application server.
 func certificateReconnect(ctx context.Context, r *rig.Rig, dir string) (*way, error) {
-	states, err := oneFleet(ctx, r, 1)
-	if err != nil {
-		return nil, err
-	}
-	sim := vsim.NewMemory(states[0], vsim.WithModel("median"), vsim.WithTiming())
-	_, credential, err := onboardOne(ctx, r, sim)
+	sim, _, err := onlyOne(ctx, r, vsim.WithModel("median"), vsim.WithTiming())
 	if err != nil {
 		return nil, err
 	}
 	server, err := startServer(ctx, r, dir)
 	if err != nil {
 		return nil, err
-	}
-	if err := rig.Await(ctx, server.middleware, credential); err != nil {
-		return nil, errors.Join(err, server.close())
 	}
 	return &way{"TLS 1.3, certificate", "", sim, func(ctx context.Context, d *device.Device) (func() error, error) {
 		config, err := d.TLSConfig(ctx)

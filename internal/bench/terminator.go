@@ -14,18 +14,13 @@ import (
 
 	"github.com/simroot/simroot/appserver/terminator"
 	"github.com/simroot/simroot/internal/rig"
-	"github.com/simroot/simroot/vsim"
 )
 
 // terminatorCost compares a server behind the terminator with one that is linked to the middleware, in
 // turns: what the way through another socket costs, in throughput and in each question and
 // answer; and what an idle connection costs the terminator in memory.
 func terminatorCost(ctx context.Context, r *rig.Rig, dir string) (rows []row, err error) {
-	states, err := oneFleet(ctx, r, 1)
-	if err != nil {
-		return nil, err
-	}
-	d, credential, err := onboardOne(ctx, r, vsim.NewMemory(states[0]))
+	_, d, err := onlyOne(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -38,9 +33,6 @@ func terminatorCost(ctx context.Context, r *rig.Rig, dir string) (rows []row, er
 		return nil, err
 	}
 	defer m.Close()
-	if err := rig.Await(ctx, m, credential); err != nil {
-		return nil, err
-	}
 	config, err := d.TLSConfig(ctx)
 	if err != nil {
 		return nil, err

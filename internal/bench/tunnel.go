@@ -14,7 +14,6 @@ import (
 	"github.com/simroot/simroot/device"
 	"github.com/simroot/simroot/device/tunnel"
 	"github.com/simroot/simroot/internal/rig"
-	"github.com/simroot/simroot/vsim"
 )
 
 // present is a SIM that does not go away.
@@ -26,11 +25,7 @@ func (present) Suspect()                          {}
 // tunnelRate sends to a TLS server on this machine, through a tunnel and directly, in turns: what
 // the way through another process's socket costs. Client, tunnel and server share its cores.
 func tunnelRate(ctx context.Context, r *rig.Rig, _ string) (rows []row, err error) {
-	states, err := oneFleet(ctx, r, 1)
-	if err != nil {
-		return nil, err
-	}
-	d, _, err := onboardOne(ctx, r, vsim.NewMemory(states[0]))
+	_, d, err := onlyOne(ctx, r)
 	if err != nil {
 		return nil, err
 	}
