@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,8 +14,27 @@ import (
 // Released holds a store to the rows that stand in the dumps of released schemas
 // (testdata/released of each store), after it has brought such a database up to date: every row is
 // there as it was, and there can be more of them. A release adds a dump with these
-// rows, made by the database's own means; none is ever changed.
-func Released(t *testing.T, s store.Store) {
+// rows, made by the database's own means; none is ever changed. Open opens the store over a database
+// made by the statements of a dump.
+func Released(t *testing.T, open func(t *testing.T, dump string) store.Store) {
+	dumps, err := filepath.Glob("testdata/released/*.sql")
+	if err != nil || len(dumps) == 0 {
+		t.Fatal(dumps, err)
+	}
+	for _, dump := range dumps {
+		t.Run(filepath.Base(dump), func(t *testing.T) {
+			statements, err := os.ReadFile(dump)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := open(t, string(statements))
+			defer s.Close()
+			released(t, s)
+		})
+	}
+}
+
+func released(t *testing.T, s store.Store) {
 	t.Helper()
 	meters := api.Fleet{Name: "meters", Profile: api.Profile{Organization: "Example Meters"}.WithDefaults(), Created: day}
 	locks := api.Fleet{Name: "locks", Profile: api.Profile{Type: api.PSKType}.WithDefaults(), Created: day}
