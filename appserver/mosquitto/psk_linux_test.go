@@ -2,14 +2,12 @@ package mosquitto_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,49 +16,15 @@ import (
 	"testing"
 	"time"
 
-	mqtt "github.com/eclipse/paho.mqtt.golang"
-
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
-	"github.com/simroot/simroot/psktls"
 )
-
-// connectPSK connects a device with a PSK, by TLS 1.2 or 1.3.
-func (r *rig) connectPSK(k platformtest.PSK, version uint16) (*device, error) {
-	return r.connect(platformtest.SIM{}, func(_ *tls.Config, o *mqtt.ClientOptions) {
-		o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
-			raw, err := net.Dial("tcp", r.psk)
-			if err != nil {
-				return nil, err
-			}
-			conn := psktls.Client(raw, &psktls.Config{
-				Identity: []byte(k.Identity), Key: psktls.SecretKey(k.Secret), MinVersion: version, MaxVersion: version,
-				AllowPSKOnly: true, // the broker has no certificate with this listener, but may have ephemeral keys
-			})
-			if err := conn.HandshakeContext(context.Background()); err != nil {
-				raw.Close()
-				return nil, err
-			}
-			return conn, nil
-		})
-	})
-}
-
-// soonPSK connects a device whose PSK has just been made.
-func (r *rig) soonPSK(t *testing.T, k platformtest.PSK, version uint16) (d *device) {
-	t.Helper()
-	eventually(t, "the broker knows the PSK", func() (err error) {
-		d, err = r.connectPSK(k, version)
-		return err
-	})
-	return d
-}
 
 // keys is the content of the psk_file.
 func (r *rig) keys(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(r.dir, "psk.txt"))
+	text, err := os.ReadFile(r.in("psk.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,36 +36,23 @@ func TestADeviceWithAPSKComesInAndIsCutOffWhenThatIsRevoked(t *testing.T) {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			r := newRig(t)
 			r.run(t)
-			key, other := r.ProvisionPSK(t, platformtest.ICCID(1), r.sealTo), r.ProvisionPSK(t, platformtest.ICCID(2), r.sealTo)
-			withCertificate, err := r.connect(r.Provision(t, platformtest.ICCID(3)), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			first, second := r.soonPSK(t, key, version), r.soonPSK(t, other, version)
-			subscribed(t, second)
+			key, other := r.ProvisionPSK(t, platformtest.ICCID(1), r.Public), r.ProvisionPSK(t, platformtest.ICCID(2), r.Public)
+			withCertificate := in(t, r.byCertificate(r.Provision(t, platformtest.ICCID(3))))
+			first, second := soon(t, r.byPSK(key, version)), soon(t, r.byPSK(other, version)).listens(t)
 			if err := hears(first, second, "before"); err != nil {
 				t.Fatal(err)
 			}
 			r.SetCredential(key.Credential, api.Revoked)
 			first.ended(t)
-			if again, err := r.connectPSK(key, version); err == nil {
-				again.Disconnect(0)
-				t.Error("the revoked device was let in again")
-			}
+			out(t, r.byPSK(key, version))
 			if strings.Contains(r.keys(t), key.Identity) {
 				t.Error("the revoked key is still in the file")
 			}
 			if err := hears(withCertificate, second, "after"); err != nil {
 				t.Errorf("the other devices: %v", err)
 			}
-			for _, d := range []*device{second, withCertificate} {
-				select {
-				case err := <-d.lost:
-					t.Errorf("another device lost its session: %v", err)
-				default:
-				}
-				d.Disconnect(0)
-			}
+			second.stays(t)
+			withCertificate.stays(t)
 		})
 	}
 }
@@ -109,8 +60,8 @@ func TestADeviceWithAPSKComesInAndIsCutOffWhenThatIsRevoked(t *testing.T) {
 func TestOnlyTheOwnerReadsTheKeysAndOnlyAcceptedOnesAreThere(t *testing.T) {
 	r := newRig(t)
 	r.run(t)
-	key, gone := r.ProvisionPSK(t, platformtest.ICCID(1), r.sealTo), r.ProvisionPSK(t, platformtest.ICCID(2), r.sealTo)
-	r.soonPSK(t, gone, 0).Disconnect(0)
+	key, gone := r.ProvisionPSK(t, platformtest.ICCID(1), r.Public), r.ProvisionPSK(t, platformtest.ICCID(2), r.Public)
+	soon(t, r.byPSK(gone, 0)).Disconnect(0)
 	r.SetSIM(platformtest.ICCID(2), api.Suspended)
 	want := key.Identity + ":" + hex.EncodeToString(key.Secret) + "\n"
 	eventually(t, "the file holds the accepted key and no other", func() error {
@@ -119,7 +70,7 @@ func TestOnlyTheOwnerReadsTheKeysAndOnlyAcceptedOnesAreThere(t *testing.T) {
 		}
 		return nil
 	})
-	info, err := os.Stat(filepath.Join(r.dir, "psk.txt"))
+	info, err := os.Stat(r.in("psk.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,17 +78,16 @@ func TestOnlyTheOwnerReadsTheKeysAndOnlyAcceptedOnesAreThere(t *testing.T) {
 		t.Errorf("mode %o", info.Mode().Perm())
 	}
 	r.SetSIM(platformtest.ICCID(2), api.Provisioned)
-	r.soonPSK(t, gone, 0).Disconnect(0)
+	soon(t, r.byPSK(gone, 0)).Disconnect(0)
 }
 
 func TestMosquittosOwnClientPublishesWithAPSK(t *testing.T) {
 	r := newRig(t)
 	r.run(t)
-	key := r.ProvisionPSK(t, platformtest.ICCID(1), r.sealTo)
-	listener := r.soonPSK(t, key, 0)
-	subscribed(t, listener)
-	another := r.ProvisionPSK(t, platformtest.ICCID(2), r.sealTo)
-	r.soonPSK(t, another, 0).Disconnect(0)
+	key := r.ProvisionPSK(t, platformtest.ICCID(1), r.Public)
+	listener := soon(t, r.byPSK(key, 0)).listens(t)
+	another := r.ProvisionPSK(t, platformtest.ICCID(2), r.Public)
+	soon(t, r.byPSK(another, 0)).Disconnect(0)
 	publish := func() error {
 		host, port, _ := net.SplitHostPort(r.psk)
 		out, err := exec.Command("mosquitto_pub", "-h", host, "-p", port, "--psk-identity", another.Identity,
@@ -160,51 +110,14 @@ func TestMosquittosOwnClientPublishesWithAPSK(t *testing.T) {
 		}
 		return nil
 	})
-	listener.Disconnect(0)
-}
-
-// A device may have done its handshake before and come with its CONNECT after.
-func TestADeviceWithAPSKThatWaitedAfterItsHandshakeIsMute(t *testing.T) {
-	r := newRig(t)
-	r.run(t)
-	key, other := r.ProvisionPSK(t, platformtest.ICCID(1), r.sealTo), r.ProvisionPSK(t, platformtest.ICCID(2), r.sealTo)
-	listener := r.soonPSK(t, other, 0)
-	subscribed(t, listener)
-	d := r.soonPSK(t, key, 0)
-	raw, err := net.Dial("tcp", r.psk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	waiting := psktls.Client(raw, &psktls.Config{Identity: []byte(key.Identity), Key: psktls.SecretKey(key.Secret), AllowPSKOnly: true})
-	defer waiting.Close()
-	if err := waiting.HandshakeContext(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r.SetCredential(key.Credential, api.Revoked)
-	d.ended(t)
-	d, err = r.connect(platformtest.SIM{}, func(_ *tls.Config, o *mqtt.ClientOptions) {
-		o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return waiting, nil })
-	})
-	if err != nil {
-		return // even better
-	}
-	d.Publish("t/x", 1, false, "forbidden").WaitTimeout(patience)
-	if err := finish(listener.Publish("t/x", 1, false, "mark")); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-listener.received; got != "mark" {
-		t.Errorf("heard %q", got)
-	}
-	listener.Disconnect(0)
-	d.Disconnect(0)
 }
 
 // A resumed session of OpenSSL shows no identity, and the broker wants one.
 func TestASessionTicketOfAPSKIsNoWayIn(t *testing.T) {
 	r := newRig(t)
 	r.run(t)
-	key := r.ProvisionPSK(t, platformtest.ICCID(1), r.sealTo)
-	r.soonPSK(t, key, 0).Disconnect(0)
+	key := r.ProvisionPSK(t, platformtest.ICCID(1), r.Public)
+	soon(t, r.byPSK(key, 0)).Disconnect(0)
 	ticket := filepath.Join(t.TempDir(), "ticket")
 	client := func(flags ...string) string {
 		args := []string{"s_client", "-connect", r.psk, "-tls1_2", "-quiet", "-no_ign_eof", "-psk_identity", key.Identity, "-psk", hex.EncodeToString(key.Secret)}
@@ -256,14 +169,10 @@ func TestBeyondTheLimitsOfStalenessNobodyComesInAndThenNobodyStays(t *testing.T)
 		o.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
 	r.run(t)
-	sim, key := r.Provision(t, platformtest.ICCID(1)), r.ProvisionPSK(t, platformtest.ICCID(2), r.sealTo)
-	d, err := r.connect(sim, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := r.soonPSK(t, key, 0)
+	sim, key := r.Provision(t, platformtest.ICCID(1)), r.ProvisionPSK(t, platformtest.ICCID(2), r.Public)
+	d, p := in(t, r.byCertificate(sim)), soon(t, r.byPSK(key, 0))
 	refused := func() error {
-		if again, err := r.connect(sim, func(_ *tls.Config, o *mqtt.ClientOptions) {}); err == nil {
+		if again, err := connect(r.byCertificate(sim)); err == nil {
 			again.Disconnect(0)
 			return errors.New("the certificate was let in")
 		}
@@ -282,29 +191,15 @@ func TestBeyondTheLimitsOfStalenessNobodyComesInAndThenNobodyStays(t *testing.T)
 		return nil
 	})
 	for _, live := range []*device{d, p} {
-		select {
-		case err := <-live.lost:
-			t.Errorf("a live session ended too early: %v", err)
-		default:
-		}
+		live.stays(t)
 	}
 	eventually(t, "nobody comes in", refused)
 	ahead.Store(int64(3 * time.Hour))
 	for _, live := range []*device{d, p} {
-		select {
-		case <-live.lost:
-		case <-time.After(patience):
-			t.Error("a session outlives the limit")
-		}
+		live.ended(t)
 	}
 	ahead.Store(0)
 	r.Offline(false)
-	r.soonPSK(t, key, 0).Disconnect(0)
-	eventually(t, "the certificate is let in again", func() error {
-		again, err := r.connect(sim, nil)
-		if err == nil {
-			again.Disconnect(0)
-		}
-		return err
-	})
+	soon(t, r.byPSK(key, 0))
+	soon(t, r.byCertificate(sim))
 }

@@ -3,7 +3,6 @@ package mosquitto_test
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,7 +17,7 @@ func TestThroughARolloverOfTheCANobodyGoodIsRefusedAndTheRevokedOfBothCAsAre(t *
 	good := func(sims ...platformtest.SIM) {
 		t.Helper()
 		for _, sim := range sims {
-			d, err := r.connect(sim, nil)
+			d, err := connect(r.byCertificate(sim))
 			if err != nil {
 				t.Errorf("%s: %v", sim.ICCID, err)
 				continue
@@ -33,16 +32,16 @@ func TestThroughARolloverOfTheCANobodyGoodIsRefusedAndTheRevokedOfBothCAsAre(t *
 	r.Publish(next)
 	young, youngGoes := r.ProvisionBy(t, next, platformtest.ICCID(3)), r.ProvisionBy(t, next, platformtest.ICCID(4))
 	for _, sim := range []platformtest.SIM{young, youngGoes} {
-		eventually(t, sim.ICCID+" of the next CA to come in", func() error {
+		eventually(t, sim.ICCID+" of the next CA comes in", func() error {
 			good(old)
-			d, err := r.connect(sim, nil)
+			d, err := connect(r.byCertificate(sim))
 			if err == nil {
 				d.Disconnect(0)
 			}
 			return err
 		})
 	}
-	crls, err := os.ReadFile(filepath.Join(r.dir, "crl.pem"))
+	crls, err := os.ReadFile(r.in("crl.pem"))
 	if err != nil || bytes.Count(crls, []byte("BEGIN X509 CRL")) != 4 {
 		t.Errorf("crl.pem has not the lists of both CAs and their roots: %s %v", crls, err)
 	}
@@ -50,19 +49,12 @@ func TestThroughARolloverOfTheCANobodyGoodIsRefusedAndTheRevokedOfBothCAsAre(t *
 
 	gone := map[string]*device{}
 	for _, sim := range []platformtest.SIM{oldGoes, youngGoes} {
-		d, err := r.connect(sim, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		gone[sim.ICCID] = d
+		gone[sim.ICCID] = in(t, r.byCertificate(sim))
 		r.SetCredential(sim.Credential, api.Revoked)
 	}
 	for _, sim := range []platformtest.SIM{oldGoes, youngGoes} {
 		gone[sim.ICCID].ended(t)
-		if d, err := r.connect(sim, nil); err == nil {
-			d.Disconnect(0)
-			t.Errorf("%s was revoked, and is let in", sim.ICCID)
-		}
+		out(t, r.byCertificate(sim))
 	}
 	good(old, young)
 }
