@@ -103,20 +103,12 @@ type Slot struct {
 	Secret      iotsafe.ID `json:"secret,omitempty"`
 }
 
-// AnchorFiles are the files on a SIM for trust anchors, two or none.
+// AnchorFiles are the files on a SIM for trust anchors, two or none, of a profile with its defaults.
 func (p Profile) AnchorFiles() []iotsafe.ID {
 	if p.Type == PSKType || p.TrustAnchor == "" {
 		return nil
 	}
-	second := p.SecondAnchor
-	if second == "" {
-		taken := []iotsafe.ID{p.TrustAnchor, p.Slots[0].Certificate, p.Slots[1].Certificate}
-		second = "\x13"
-		for next := byte(0x14); slices.Contains(taken, second); next++ {
-			second = iotsafe.ID([]byte{next})
-		}
-	}
-	return []iotsafe.ID{p.TrustAnchor, second}
+	return []iotsafe.ID{p.TrustAnchor, p.SecondAnchor}
 }
 
 // WithDefaults fills what is left open: 90 days, renewed 30 days before the end, and the
@@ -139,6 +131,13 @@ func (p Profile) WithDefaults() Profile {
 	if p.Type == CertificateType && p.TrustAnchor == "" {
 		p.TrustAnchor = "\x03"
 	}
+	if p.Type == CertificateType && p.SecondAnchor == "" {
+		taken := []iotsafe.ID{p.TrustAnchor, p.Slots[0].Certificate, p.Slots[1].Certificate}
+		p.SecondAnchor = "\x13"
+		for next := byte(0x14); slices.Contains(taken, p.SecondAnchor); next++ {
+			p.SecondAnchor = iotsafe.ID([]byte{next})
+		}
+	}
 	if p.Lifetime == 0 {
 		p.Lifetime = Duration(90 * 24 * time.Hour)
 	}
@@ -151,7 +150,7 @@ func (p Profile) WithDefaults() Profile {
 	return p
 }
 
-// Check tells whether the profile can be used.
+// Check tells whether the profile, with its defaults, can be used.
 func (p Profile) Check() error {
 	if p.RenewBefore < 0 || p.RenewBefore >= p.Lifetime {
 		return fmt.Errorf("renew_before %s does not lie within the lifetime %s", p.RenewBefore, p.Lifetime)
@@ -205,7 +204,7 @@ func (p Profile) Check() error {
 // checkPolicy checks what concerns the time after the first credential.
 func (p Profile) checkPolicy() error {
 	switch {
-	case p.Renewal != Rotate && p.Renewal != Renew && p.Renewal != "":
+	case p.Renewal != Rotate && p.Renewal != Renew:
 		return fmt.Errorf("renewal %q: want %q or %q", p.Renewal, Rotate, Renew)
 	case p.Renewal == Renew && p.Type == PSKType:
 		return fmt.Errorf("renewal %q: a pre-shared key is never given a second life: want %q", Renew, Rotate)

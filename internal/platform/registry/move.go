@@ -27,7 +27,7 @@ func (r *Registry) UpdateFleet(ctx context.Context, actor, name string, wanted a
 	now := r.now()
 	err = r.store.Update(ctx, func(tx store.Tx) error {
 		f, err := fleet(tx, name)
-		if changed = f; err != nil || reflect.DeepEqual(f.Profile.WithDefaults(), wanted.Profile) {
+		if changed = f; err != nil || reflect.DeepEqual(f.Profile, wanted.Profile) {
 			return err
 		}
 		if wanted.Version != 0 && wanted.Version != f.Version {

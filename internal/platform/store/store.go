@@ -77,7 +77,8 @@ type Tx interface {
 	SetSetting(name, value string) error
 }
 
-// Fleets are the rows of fleets, by name.
+// Fleets are the rows of fleets, by name. What a profile left open when it was stored is read as
+// [api.Profile.WithDefaults] fills it today.
 type Fleets interface {
 	InsertFleet(api.Fleet) error // ErrExists
 	Fleet(name string) (api.Fleet, error)

@@ -20,7 +20,9 @@ func scanFleet(row scanner) (f api.Fleet, err error) {
 	if err = row.Scan(&f.Name, &profile, moment{&f.Created}, &f.Version); err != nil {
 		return f, err
 	}
-	return f, json.Unmarshal(profile, &f.Profile)
+	err = json.Unmarshal(profile, &f.Profile)
+	f.Profile = f.Profile.WithDefaults()
+	return f, err
 }
 
 // Fleet implements [store.Fleets].

@@ -39,8 +39,7 @@ func released(t *testing.T, s store.Store) {
 	meters := api.Fleet{Name: "meters", Profile: api.Profile{Organization: "Example Meters"}.WithDefaults(), Created: day}
 	locks := api.Fleet{Name: "locks", Profile: api.Profile{Type: api.PSKType}.WithDefaults(), Created: day}
 	for _, f := range []*api.Fleet{&meters, &locks} {
-		// Profiles are as they were stored; fleets have versions since, and begin at 1.
-		f.Profile.Renewal, f.Version = "", 1
+		f.Version = 1 // fleets have versions since
 	}
 	domain := []byte{0xA0, 0, 0, 1, 0x51, 0, 0, 0}
 	meter := store.SIM{
