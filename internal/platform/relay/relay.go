@@ -112,7 +112,7 @@ func (r *Relay) Open(ctx context.Context, request api.RelayOpen) (api.RelayStep,
 	}
 	s.start(&walk{
 		registry: r.o.Registry, life: r.o.Life, anchors: r.o.Anchors(), campaigns: r.o.Campaigns, sim: sim, now: r.o.Clock,
-		session: s.id, iccid: iccid, fleet: fleet, keys: keys, applet: request.Applet, canTry: request.Trial,
+		session: newID(), iccid: iccid, fleet: fleet, keys: keys, applet: request.Applet, canTry: request.Trial,
 	})
 	if err := r.admit(s); err != nil {
 		s.stop()
@@ -199,7 +199,7 @@ func refuse(status int, code api.Code, format string, args ...any) *api.Error {
 	return &api.Error{Status: status, Code: code, Title: http.StatusText(status), Detail: fmt.Sprintf(format, args...)}
 }
 
-// newID is an unguessable session identifier.
+// newID is an unguessable name of a session.
 func newID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails (crypto/rand)

@@ -30,7 +30,7 @@ type walk struct {
 	wish      campaign.Wish
 	sim       api.SIM
 
-	session string
+	session string // as the database knows it; the name that the agent knows lets one speak in it
 	iccid   card.ICCID
 	fleet   api.Fleet
 	keys    registry.SIMKeys

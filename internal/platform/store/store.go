@@ -95,7 +95,8 @@ type SIM struct {
 	Keys       []byte // in an envelope
 	// Anchors is the set of trust anchors that the SIM is known to hold, "" if none is.
 	Anchors string
-	// Session is the relay session in which the SIM proved itself last.
+	// Session is the relay session in which the SIM proved itself last, by a name that its agent is not told:
+	// no one can speak in the session who knows it.
 	Session string
 	// Batch is the ID of the batch that it came with.
 	Batch string
