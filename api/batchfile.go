@@ -11,8 +11,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/internal/twice"
 )
 
 // Bounds of a batch file.
@@ -125,32 +129,20 @@ func (e *BatchError) Error() string { return fmt.Sprintf("batch file, line %d: %
 // Unwrap returns the cause.
 func (e *BatchError) Unwrap() error { return e.Err }
 
-// BatchReader reads a batch file SIM by SIM. It holds one line and the numbers it has
-// seen, and refuses what is cut short, too long, doubled or no part of the format.
+// BatchReader reads a batch file SIM by SIM. It holds one line, and refuses what is cut short, too long or
+// no part of the format. A SIM that stands twice is for others to notice: see [BatchWriter].
 type BatchReader struct {
 	lines  *bufio.Reader
 	line   int
 	header BatchHeader
-	count  int                   // SIMs so far, bad ones included
-	seen   map[[10]byte]struct{} // nil: see NewBatchStream
+	count  int // SIMs so far, bad ones included
 	err    error
-}
-
-// NewBatchStream is [NewBatchReader] for batches of any size: it holds one line. It does not notice
-// a SIM that stands twice, and what is wrong with one line (a [*BatchError] that is not Final)
-// does not end it.
-func NewBatchStream(r io.Reader) (*BatchReader, error) {
-	b, err := NewBatchReader(r)
-	if err == nil {
-		b.seen = nil
-	}
-	return b, err
 }
 
 // NewBatchReader reads the header of a batch file. Errors are a [*BatchError], or what
 // the reader returned.
 func NewBatchReader(r io.Reader) (*BatchReader, error) {
-	b := &BatchReader{lines: bufio.NewReaderSize(r, MaxBatchLine), seen: map[[10]byte]struct{}{}}
+	b := &BatchReader{lines: bufio.NewReaderSize(r, MaxBatchLine)}
 	text, err := b.next()
 	if err == io.EOF {
 		return nil, b.wrong("the file is empty")
@@ -176,14 +168,15 @@ func (b *BatchReader) Header() BatchHeader { return b.header }
 // Line is the number of the line that was read last, counted from 1.
 func (b *BatchReader) Line() int { return b.line }
 
-// Next returns the next SIM, or [io.EOF] after the trailer of a complete file.
+// Next returns the next SIM, or [io.EOF] after the trailer of a complete file. What is wrong with one line,
+// a [*BatchError] that is not Final, does not end the reading.
 func (b *BatchReader) Next() (BatchSIM, error) {
 	if b.err != nil {
 		return BatchSIM{}, b.err
 	}
 	sim, err := b.read()
 	var wrong *BatchError
-	if b.seen != nil || !errors.As(err, &wrong) || wrong.Final {
+	if !errors.As(err, &wrong) || wrong.Final {
 		b.err = err
 	}
 	return sim, err
@@ -215,13 +208,6 @@ func (b *BatchReader) read() (BatchSIM, error) {
 	sim := line.BatchSIM
 	if err := sim.Check(); err != nil {
 		return BatchSIM{}, b.bad("%w", err)
-	}
-	if b.seen != nil {
-		number := card.ICCID(sim.ICCID).File()
-		if _, doubled := b.seen[number]; doubled {
-			return BatchSIM{}, b.bad("SIM %s stands twice in this file", sim.ICCID)
-		}
-		b.seen[number] = struct{}{}
 	}
 	return sim, nil
 }
@@ -280,12 +266,15 @@ func strictly(text []byte, into any) error {
 	return nil
 }
 
-// BatchWriter writes a batch file SIM by SIM. The file is complete after Close.
+// BatchWriter writes a batch file SIM by SIM, with memory that does not grow with the file. The file is
+// complete after Close, which also notices SIMs that stand twice; to do so it has a file of its own in
+// the folder for temporary ones if there are many.
 type BatchWriter struct {
 	out          *bufio.Writer
 	encode       *json.Encoder
 	transportKey []byte
-	seen         map[[10]byte]struct{}
+	count        int
+	numbers      twice.List
 }
 
 // NewBatchWriter begins a batch whose keys are sealed to a platform's public transport key.
@@ -294,17 +283,32 @@ func NewBatchWriter(w io.Writer, transportKey []byte) (*BatchWriter, error) {
 		return nil, fmt.Errorf("a transport key of %d bytes: want %d", len(transportKey), SealKeySize)
 	}
 	out := bufio.NewWriter(w)
-	b := &BatchWriter{out: out, encode: json.NewEncoder(out), transportKey: bytes.Clone(transportKey), seen: map[[10]byte]struct{}{}}
+	b := &BatchWriter{out: out, encode: json.NewEncoder(out), transportKey: bytes.Clone(transportKey)}
 	return b, b.encode.Encode(BatchHeader{Format: BatchFormat, TransportKey: transportKey})
 }
 
-// Add seals one SIM and writes it.
-func (b *BatchWriter) Add(sim PlainSIM) error {
-	sealed, err := sim.Seal(b.transportKey)
-	if err != nil {
+// Add seals SIMs, on all cores, and writes them.
+func (b *BatchWriter) Add(sims ...PlainSIM) error {
+	sealed := make([]BatchSIM, len(sims))
+	var work errgroup.Group
+	cores := min(runtime.GOMAXPROCS(0), len(sims))
+	for first := range cores {
+		work.Go(func() (err error) {
+			for i := first; i < len(sims) && err == nil; i += cores {
+				sealed[i], err = sims[i].Seal(b.transportKey)
+			}
+			return err
+		})
+	}
+	if err := work.Wait(); err != nil {
 		return err
 	}
-	return b.AddSealed(sealed)
+	for _, sim := range sealed {
+		if err := b.AddSealed(sim); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // AddSealed writes a SIM whose keys are sealed to the writer's transport key already.
@@ -312,20 +316,34 @@ func (b *BatchWriter) AddSealed(sim BatchSIM) error {
 	if err := sim.Check(); err != nil {
 		return err
 	}
-	number := card.ICCID(sim.ICCID).File()
-	if _, doubled := b.seen[number]; doubled {
-		return fmt.Errorf("SIM %s is in the batch already", sim.ICCID)
-	}
-	if len(b.seen) == MaxBatchSIMs {
+	if b.count == MaxBatchSIMs {
 		return fmt.Errorf("the batch is full: it holds %d SIMs", MaxBatchSIMs)
 	}
-	b.seen[number] = struct{}{}
+	b.count++
+	if err := b.numbers.Add(card.ICCID(sim.ICCID).File(), uint32(b.count)); err != nil {
+		return err
+	}
 	return b.encode.Encode(sim)
 }
 
-// Close writes the trailer. It does not close the writer underneath.
-func (b *BatchWriter) Close() error {
-	if err := b.encode.Encode(BatchTrailer{End: len(b.seen)}); err != nil {
+// Close writes the trailer, unless a SIM stands twice. It does not close the writer underneath. A batch that
+// is given up is closed too, and its error not looked at.
+func (b *BatchWriter) Close() (err error) {
+	defer func() { err = errors.Join(err, b.numbers.Close()) }()
+	var number [twice.Size]byte
+	var first, again uint32 // of all that stand twice the one that does so first
+	if err := b.numbers.Twice(func(n [twice.Size]byte, before, at uint32) {
+		if again == 0 || at < again {
+			number, first, again = n, before, at
+		}
+	}); err != nil {
+		return err
+	}
+	if again != 0 {
+		iccid, err := card.DecodeICCID(number[:])
+		return errors.Join(err, fmt.Errorf("SIM %s stands twice in the batch, as number %d and as number %d", iccid, first, again))
+	}
+	if err := b.encode.Encode(BatchTrailer{End: b.count}); err != nil {
 		return err
 	}
 	return b.out.Flush()
@@ -346,14 +364,14 @@ func AppendBatch(file string, transportKey []byte, sim PlainSIM) error {
 	if err != nil {
 		return err
 	}
-	if err := b.copyFrom(file); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+	if err = b.copyFrom(file); err == nil {
+		err = b.Add(sim)
 	}
-	if err := b.Add(sim); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+	if closed := b.Close(); err == nil {
+		err = closed
 	}
-	if err := b.Close(); err != nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
 	}
 	if err := fresh.Sync(); err != nil {
 		return err

@@ -105,9 +105,9 @@ if need be est_secret and attr.KEY.`,
 		var sims *api.PlainReader
 		switch filepath.Ext(args[0]) {
 		case ".csv":
-			sims, err = api.NewPlainCSV(in)
+			sims, err = api.NewPlainCSV(progressOf(in, c.ErrOrStderr()))
 		case ".json":
-			sims = api.NewPlainJSON(in)
+			sims = api.NewPlainJSON(progressOf(in, c.ErrOrStderr()))
 		default:
 			return wrongUsage("%s: want a file that ends in .csv or .json", args[0])
 		}
@@ -129,26 +129,38 @@ if need be est_secret and attr.KEY.`,
 	return c
 }
 
-// seal writes a batch.
+// sealStep is how many SIMs are sealed at a time.
+const sealStep = 500
+
+// seal writes a batch. The keys that it has read are cleared.
 func seal(w io.Writer, sims *api.PlainReader, transportKey []byte) (n int, err error) {
 	batch, err := api.NewBatchWriter(w, transportKey)
 	if err != nil {
 		return 0, err
 	}
-	for {
-		sim, err := sims.Next()
-		if err == io.EOF {
-			return n, batch.Close()
+	for err == nil {
+		var some []api.PlainSIM
+		for len(some) < sealStep && err == nil {
+			var sim api.PlainSIM
+			if sim, err = sims.Next(); err == nil {
+				some = append(some, sim)
+			}
 		}
-		if err == nil {
-			err = batch.Add(sim)
+		if err == nil || err == io.EOF {
+			n += len(some)
+			if failed := batch.Add(some...); failed != nil {
+				err = failed
+			}
 		}
-		for _, secret := range [][]byte{sim.ENC, sim.MAC, sim.DEK} {
-			clear(secret)
+		for _, sim := range some {
+			for _, secret := range [][]byte{sim.ENC, sim.MAC, sim.DEK} {
+				clear(secret)
+			}
 		}
-		if err != nil {
-			return n, err
-		}
-		n++
 	}
+	closed := batch.Close()
+	if err != io.EOF {
+		return n, err
+	}
+	return n, closed
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -91,7 +90,7 @@ func importBatch(ctx context.Context, r *rig.Rig, dir, fleet string, from, count
 	return result, errors.Join(err, watch.Wait())
 }
 
-// writeBatch writes a batch file on all cores.
+// writeBatch writes a batch file.
 func writeBatch(ctx context.Context, r *rig.Rig, file, fleet string, from, count int) error {
 	key, err := r.Admin.TransportKey(ctx)
 	if err != nil {
@@ -106,27 +105,14 @@ func writeBatch(ctx context.Context, r *rig.Rig, file, fleet string, from, count
 	if err != nil {
 		return err
 	}
-	const step = 10_000
+	const step = 1000
 	for done := 0; done < count; done += step {
-		sealed := make([]api.BatchSIM, min(step, count-done))
-		var work errgroup.Group
-		for share := range runtime.GOMAXPROCS(0) {
-			work.Go(func() (err error) {
-				for i := share; i < len(sealed); i += runtime.GOMAXPROCS(0) {
-					if sealed[i], err = plainSIM(iccid(from+done+i, fleet)).Seal(key.Key); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+		var some []api.PlainSIM
+		for n := done; n < min(done+step, count); n++ {
+			some = append(some, plainSIM(iccid(from+n, fleet)))
 		}
-		if err := work.Wait(); err != nil {
+		if err := w.Add(some...); err != nil {
 			return err
-		}
-		for _, sim := range sealed {
-			if err := w.AddSealed(sim); err != nil {
-				return err
-			}
 		}
 	}
 	return errors.Join(w.Close(), f.Close())

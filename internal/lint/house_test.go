@@ -21,7 +21,7 @@ var floors = []struct {
 	name  string
 	rooms []string
 }{
-	{"0", []string{"apdu", "tlv"}},
+	{"0", []string{"apdu", "tlv", "internal/twice"}},
 	{"1", []string{"card"}},
 	{"2", []string{"iotsafe", "gp/scp03", "scp80", "card/pcsc", "card/tcp", "card/modem", "card/trace"}},
 	{"2½", []string{"perso"}}, // speaks of the applet's objects in iotsafe's words

@@ -14,6 +14,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/audit"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
+	"github.com/simroot/simroot/internal/twice"
 )
 
 // keysRecord names the record that the envelope of a SIM's keys is bound to.
@@ -44,7 +45,7 @@ func (r *Registry) ImportWith(ctx context.Context, actor, fleetName string, batc
 	if before, err := r.importedBefore(ctx, fleetName, o.ID); err != nil || before.Repeated {
 		return before, err
 	}
-	file, err := api.NewBatchStream(batch)
+	file, err := api.NewBatchReader(batch)
 	if err != nil {
 		return api.ImportResult{}, refused(err)
 	}
@@ -57,10 +58,15 @@ func (r *Registry) ImportWith(ctx context.Context, actor, fleetName string, batc
 		progress: progress{batch: store.Batch{ID: o.ID, Fleet: fleetName, State: store.BatchLoading}},
 	}
 	if o.DryRun {
-		l.seen = make(map[uint64]struct{})
+		l.numbers = &twice.List{}
+		defer l.numbers.Close() //nolint:errcheck // it has been read, or is of no use any more
 	}
 	err = l.run(ctx, file)
-	if err == nil && !o.DryRun {
+	switch {
+	case err != nil:
+	case o.DryRun:
+		err = l.lookTwice()
+	default:
 		err = l.finish(ctx)
 	}
 	if err != nil {

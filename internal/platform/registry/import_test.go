@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -196,4 +198,34 @@ func TestLinesThatAreWrongAreLeftOutIfAskedAndNamed(t *testing.T) {
 	fixture.Refused(t, err, api.CodeConflict)
 	_, err = w.Registry.ImportWith(t.Context(), "test", "meters", bytes.NewReader(twice), api.ImportOptions{ID: "no good name"})
 	fixture.Refused(t, err, api.CodeBadRequest)
+}
+
+func TestADryRunSaysWhatTheImportWillDo(t *testing.T) {
+	w := fixture.New(t)
+	known := w.SIM(t, "meters")
+	const count = 1600
+	file, err := w.Batch(append(numbers(50, count), known)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(file, []byte("\n")) // header, SIMs, trailer
+	again := slices.Clone(lines[1 : count+2])
+	slices.Reverse(again)
+	all := slices.Concat(lines[:count+2], [][]byte{[]byte("no JSON\n")}, again, [][]byte{fmt.Appendf(nil, "{\"end\":%d}\n", 2*count+3)})
+	file = bytes.Join(all, nil)
+	dry, err := w.Registry.ImportWith(t.Context(), "test", "meters", bytes.NewReader(file), api.ImportOptions{DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dry.Imported != count || dry.Rejected != count+3 || len(dry.Errors) != api.MaxImportErrors {
+		t.Errorf("%d are good, %d are not, %d are told", dry.Imported, dry.Rejected, len(dry.Errors))
+	}
+	real, err := w.Registry.ImportWith(t.Context(), "test", "meters", bytes.NewReader(file), api.ImportOptions{KeepGood: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dry.DryRun = false
+	if !reflect.DeepEqual(dry, real) {
+		t.Errorf("the import has done %+v", real)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"runtime"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/store"
+	"github.com/simroot/simroot/internal/twice"
 )
 
 // chunk is how many SIMs of a batch are written in one transaction: more would make others
@@ -26,6 +26,8 @@ type knownError struct{ iccid string }
 
 func (e *knownError) Error() string { return fmt.Sprintf("SIM %s was imported before", e.iccid) }
 
+func twiceError(iccid string) error { return fmt.Errorf("SIM %s stands twice in this file", iccid) }
+
 // load is an import under way.
 type load struct {
 	registry  *Registry
@@ -35,7 +37,7 @@ type load struct {
 	id, fleet string
 	keepGood  bool
 	now       time.Time
-	seen      map[uint64]struct{} // hashes of the ICCIDs, of a dry run; nil: it is none
+	numbers   *twice.List // of the SIMs, by line, of a dry run; nil: it is none
 
 	progress // of the goroutine that writes
 }
@@ -81,7 +83,7 @@ func (l *load) run(ctx context.Context, file *api.BatchReader) error {
 	})
 	work.Go(func() error {
 		for read := range chunks {
-			if l.seen != nil {
+			if l.numbers != nil {
 				if err := l.look(ctx, read); err != nil {
 					return err
 				}
@@ -162,7 +164,7 @@ func (l *load) open(ctx context.Context, e *entry) error {
 		KeyVersion: plain.KeyVersion, Domain: plain.Domain, Batch: l.id,
 	}
 	e.enrolment, e.sealed = plain.Enrolment, api.BatchSIM{}
-	if l.seen != nil {
+	if l.numbers != nil {
 		return nil
 	}
 	e.Keys, err = l.registry.envelope.Seal(ctx, keysRecord(plain.ICCID), keys)
@@ -212,7 +214,10 @@ func (l *load) insert(tx store.Tx, e *entry, tell bool) error {
 		if err != nil {
 			return err
 		}
-		return l.reject(e, l.known(e, with == l.id))
+		if with == l.id {
+			return l.reject(e, twiceError(e.ICCID))
+		}
+		return l.reject(e, &knownError{e.ICCID})
 	}
 	if err != nil {
 		return err
@@ -229,16 +234,9 @@ func (l *load) insert(tx store.Tx, e *entry, tell bool) error {
 	return nil
 }
 
-func (l *load) known(e *entry, here bool) error {
-	if here {
-		return fmt.Errorf("SIM %s stands twice in this file", e.ICCID)
-	}
-	return &knownError{e.ICCID}
-}
-
 // reject leaves a line out, or ends the import.
 func (l *load) reject(e *entry, why error) error {
-	if !l.keepGood && l.seen == nil {
+	if !l.keepGood && l.numbers == nil {
 		return &api.BatchError{Line: e.line, Err: why}
 	}
 	l.batch.Rejected++
@@ -246,33 +244,6 @@ func (l *load) reject(e *entry, why error) error {
 		l.errors = append(l.errors, api.LineError{Line: e.line, Problem: why.Error()})
 	}
 	return nil
-}
-
-var seenSeed = maphash.MakeSeed()
-
-// look does what write does in a dry run.
-func (l *load) look(ctx context.Context, read []entry) error {
-	return l.registry.store.View(ctx, func(tx store.Tx) error {
-		for i := range read {
-			e := &read[i]
-			if e.err == nil {
-				hash := maphash.String(seenSeed, e.ICCID)
-				_, twice := l.seen[hash]
-				l.seen[hash] = struct{}{}
-				if _, err := tx.BatchOf(e.ICCID); err == nil || twice {
-					e.err = l.known(e, twice)
-				} else if !errors.Is(err, store.ErrNotFound) {
-					return err
-				}
-			}
-			if e.err == nil {
-				l.batch.Imported++
-			} else if err := l.reject(e, e.err); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // finish writes the last chunk and makes the batch visible. One that has no other chunk is on the
