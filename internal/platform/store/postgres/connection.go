@@ -22,7 +22,7 @@ const answerTime = statementTimeout + 5*time.Second
 type engine struct {
 	conn    *pgx.Conn
 	waiting []statement
-	growth  growth
+	growth  rows.Growth
 	answers int // so far
 }
 
@@ -115,7 +115,9 @@ func (e *engine) Change(query string, args ...any) error {
 
 // Append implements [rows.Engine]. Rows of many updates become one statement.
 func (e *engine) Append(query string, args ...any) error {
-	e.growth = e.growth.with(query, texts(args))
+	if e.growth = e.growth.With(query, texts(args)); e.growth.Full() {
+		e.grow()
+	}
 	return nil
 }
 
@@ -128,7 +130,7 @@ func (e *engine) Appended() error {
 // grow has what was appended wait for the next round trip.
 func (e *engine) grow() {
 	for _, t := range e.growth {
-		e.waiting = append(e.waiting, t.statement())
+		e.waiting = append(e.waiting, growing(t))
 	}
 	e.growth = nil
 }

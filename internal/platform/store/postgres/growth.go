@@ -2,48 +2,27 @@ package postgres
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/simroot/simroot/internal/platform/store/rows"
 )
 
-// growth is what was appended and is not in the database yet, by table. Its value can be kept and
-// gone back to.
-type growth []grown
-
-// grown is the rows for one table, of as many values each as its INSERT has parameters.
-type grown struct {
-	insert string
-	rows   [][]any
-}
-
-// with is the growth with one more row.
-func (g growth) with(insert string, row []any) growth {
-	next := slices.Clone(g)
-	for i, t := range next {
-		if t.insert == insert {
-			next[i].rows = append(t.rows, row)
-			return next
-		}
-	}
-	return append(next, grown{insert, [][]any{row}})
-}
-
-// statement makes all rows at once: a parameter is a column, so that it reads the same however many
+// growing makes all rows at once: a parameter is a column, so that it reads the same however many
 // there are.
-func (t grown) statement() statement {
-	into, _, _ := strings.Cut(t.insert, " VALUES ")
+func growing(t rows.Grown) statement {
+	into, _, _ := strings.Cut(t.Insert, " VALUES ")
 	var arrays []string
 	var columns []any
-	for i, first := range t.rows[0] {
+	for i, first := range t.Rows[0] {
 		var kind string
 		var column any
 		switch first.(type) {
 		case int64:
-			kind, column = "bigint", columnOf[int64](t.rows, i)
+			kind, column = "bigint", columnOf[int64](t.Rows, i)
 		case string:
-			kind, column = "text", columnOf[string](t.rows, i)
+			kind, column = "text", columnOf[string](t.Rows, i)
 		case []byte:
-			kind, column = "bytea", columnOf[[]byte](t.rows, i)
+			kind, column = "bytea", columnOf[[]byte](t.Rows, i)
 		}
 		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", i+1, kind))
 		columns = append(columns, column)
@@ -51,9 +30,9 @@ func (t grown) statement() statement {
 	return statement{query: into + " SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", args: columns}
 }
 
-func columnOf[T any](rows [][]any, i int) []T {
-	column := make([]T, len(rows))
-	for n, row := range rows {
+func columnOf[T any](of [][]any, i int) []T {
+	column := make([]T, len(of))
+	for n, row := range of {
 		column[n], _ = row[i].(T) // the values of a column are of one type
 	}
 	return column

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -18,6 +20,7 @@ import (
 type connection struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	growth     rows.Growth
 }
 
 var _ rows.Engine = (*connection)(nil)
@@ -82,14 +85,40 @@ func (c *connection) Change(query string, args ...any) error {
 	return err
 }
 
-// Append implements [rows.Engine].
+// Append implements [rows.Engine]. Rows of many updates become one statement.
 func (c *connection) Append(query string, args ...any) error {
-	_, err := c.Exec(query, args...)
-	return err
+	if c.growth = c.growth.With(query, args); c.growth.Full() {
+		return c.Appended()
+	}
+	return nil
 }
 
 // Appended implements [rows.Engine].
-func (c *connection) Appended() error { return nil }
+func (c *connection) Appended() error {
+	for _, t := range c.growth {
+		for left := t.Rows; len(left) > 0; {
+			n := 1
+			for n < maxRows && 2*n <= len(left) { // few different statements, which are kept
+				n *= 2
+			}
+			if _, err := c.Exec(several(t.Insert, n), slices.Concat(left[:n]...)...); err != nil {
+				return err
+			}
+			left = left[n:]
+		}
+	}
+	c.growth = nil
+	return nil
+}
+
+// maxRows is how many rows one statement makes.
+const maxRows = 32
+
+// several is an INSERT of several rows.
+func several(insert string, n int) string {
+	into, row, _ := strings.Cut(insert, " VALUES ")
+	return into + " VALUES " + strings.Repeat(row+", ", n-1) + row
+}
 
 // Query implements [rows.Engine].
 func (c *connection) Query(query string, args ...any) (rows.Result, error) {

@@ -28,8 +28,9 @@ func (t *transaction) Run(fn func(store.Tx) error) (outcome, err error) {
 	if err := t.run("SAVEPOINT one"); err != nil {
 		return nil, err
 	}
-	tx := rows.New(t, t.numbers)
+	tx, grown := rows.New(t, t.numbers), t.growth
 	if outcome = tx.Outcome(fn(tx)); outcome != nil {
+		t.growth = grown
 		if err := t.run("ROLLBACK TO one"); err != nil {
 			return outcome, err
 		}
@@ -41,11 +42,15 @@ func (t *transaction) Run(fn func(store.Tx) error) (outcome, err error) {
 
 // Commit implements [group.Transaction].
 func (t *transaction) Commit() (head int64, err error) {
+	if err := t.Appended(); err != nil {
+		return 0, err
+	}
 	return t.numbers.Event, t.run("COMMIT")
 }
 
 // Rollback implements [group.Transaction]. SQLite may have ended the transaction already.
 func (t *transaction) Rollback() error {
+	t.growth = nil
 	err := t.run("ROLLBACK")
 	if err != nil && t.run("BEGIN") == nil { // there was none left to end
 		return t.run("ROLLBACK")

@@ -32,6 +32,8 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"there are never two active or two unfinished credentials":           neverTwo,
 		"events are numbered in the order of commits, without gaps":          eventsFollowCommits,
 		"the head moves after the commit and wakes those who wait":           headMoves,
+		"what was appended is found, and only that of updates that succeed":  findsAppended,
+		"an update appends as much as it likes, and all of it or nothing":    appendsMuch,
 		"an update whose caller has gone does not begin":                     callerGone,
 		"a fleet's profile changes with its version, and no other's":         fleetChanges,
 		"what a SIM has begun and what has ended is counted by SIM":          beganAndEnded,
@@ -416,6 +418,32 @@ func findsAppended(t *testing.T, s store.Store) {
 				t.Errorf("event %d has number %d", i+2, e.Seq)
 			}
 		}
+		return err
+	})
+}
+
+func appendsMuch(t *testing.T, s store.Store) {
+	fill(t, s)
+	const many = 2500 // more than an engine keeps back
+	sim := simRow(1).SIM
+	lot := func(outcome error) func(store.Tx) error {
+		return func(tx store.Tx) error {
+			for range many {
+				if _, err := tx.AppendEvent(api.Event{Time: day, SIM: &sim}); err != nil {
+					return err
+				}
+			}
+			return outcome
+		}
+	}
+	for n, err := range together(t, s, lot(nil), lot(errOnPurpose), lot(nil)) {
+		if failed := n == 1; failed != errors.Is(err, errOnPurpose) || !failed && err != nil {
+			t.Errorf("update %d: %v", n, err)
+		}
+	}
+	view(t, s, func(tx store.Tx) error {
+		events, err := tx.Events(1, 3*many)
+		same(t, "number of events", len(events), 2*many)
 		return err
 	})
 }
