@@ -70,6 +70,7 @@ type Tx interface {
 	TransportKeys
 	Nodes
 	ServerCertificates
+	CAs
 
 	// Setting returns a named value of the installation, or ErrNotFound.
 	Setting(name string) (string, error)
@@ -153,7 +154,9 @@ type Credentials interface {
 	// Ended returns certificates of the SIM that have expired or that are active, those that end
 	// last first.
 	Ended(iccid string, limit int) ([]Credential, error)
-	// LastEnd is when the last credential ends that is not final; zero if there is none.
+	// LastEnd is when the last certificate or PSK ends that is in use: of the credentials that are not final,
+	// the servers' certificates that were not revoked, the application servers that were not withdrawn. Zero if
+	// there is none.
 	LastEnd() (time.Time, error)
 	// Expiring returns credentials that are not final although their end has come.
 	Expiring(now time.Time, limit int) ([]Credential, error)

@@ -106,7 +106,10 @@ func (t *Tx) Ended(iccid string, limit int) ([]store.Credential, error) {
 
 // LastEnd implements [store.Credentials].
 func (t *Tx) LastEnd() (last time.Time, err error) {
-	return last, t.one("SELECT max(not_after) FROM credentials WHERE state IN ('issued', 'delivered', 'active')", nil, moment{&last})
+	return last, t.one(`SELECT max(not_after) FROM (
+		SELECT max(not_after) AS not_after FROM credentials WHERE state IN ('issued', 'delivered', 'active')
+		UNION ALL SELECT max(not_after) FROM server_certificates WHERE revoked = 0
+		UNION ALL SELECT max(not_after) FROM app_servers WHERE withdrawn = 0) AS ends`, nil, moment{&last})
 }
 
 // Expiring implements [store.Credentials].

@@ -54,15 +54,16 @@ type Result interface {
 	Close() error
 }
 
-// Numbers are the last numbers given to what is numbered without gaps, and the hash of the last
-// audit entry.
+// Numbers are the last numbers given to what is numbered without gaps, the hash of the last
+// audit entry, and the step of the line of CAs.
 type Numbers struct {
 	Event, Audit int64
 	AuditHash    api.AuditHash
+	CAStep       int64
 }
 
 // Into is where the columns of [SelectNumbers] are read into.
-func (n *Numbers) Into() []any { return []any{&n.Event, &n.Audit, chainHash{&n.AuditHash}} }
+func (n *Numbers) Into() []any { return []any{&n.Event, &n.Audit, chainHash{&n.AuditHash}, &n.CAStep} }
 
 // Tx is a [store.Tx] over an engine.
 type Tx struct {
@@ -80,7 +81,7 @@ var _ store.Tx = (*Tx)(nil)
 func New(e Engine, last Numbers) *Tx { return &Tx{engine: e, numbers: last} }
 
 // SelectNumbers are the columns of [Numbers], for an engine that has more to ask.
-const SelectNumbers = "(SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM audit), (SELECT hash FROM audit ORDER BY seq DESC LIMIT 1)"
+const SelectNumbers = "(SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM audit), (SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), (SELECT coalesce(max(step), 0) FROM cas)"
 
 // LastNumbers reads the numbers that were given last.
 func LastNumbers(e Engine) (n Numbers, err error) {

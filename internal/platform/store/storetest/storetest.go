@@ -48,6 +48,8 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"the SIMs of a batch are hidden until it is loaded":                  batchesLoad,
 		"transport keys are used once, and forgotten":                        transportKeysAreUsedOnce,
 		"envelopes are found by their key-encryption key and replaced once":  envelopesMove,
+		"CAs stand in line, one of them issuing, and their steps count":      casStandInLine,
+		"the last end is that of all certificates in use":                    lastEndOfAll,
 		"nodes are known until they have not been seen for a while":          nodesAreForgotten,
 		"a SIM has one enrolment secret, the one that was set last":          oneEnrolmentSecret,
 		"a certificate is found by its serial number":                        foundBySerial,
