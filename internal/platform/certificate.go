@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -98,6 +99,10 @@ func (s *serverCertificate) issue(keyPEM []byte) (tls.Certificate, error) {
 	key, err := parseKey(keyPEM)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("%s: %w", s.dir.serverKey(), err)
+	}
+	// It is in no row that would tell: who issues is asked right before.
+	if err := s.ca.Refresh(context.Background()); err != nil {
+		return tls.Certificate{}, err
 	}
 	leaf, err := s.ca.IssueServer(s.names, key.Public())
 	if err != nil {

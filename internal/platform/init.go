@@ -93,24 +93,30 @@ func initialize(dir folder, o Options) (secret string, err error) {
 	if err := ca.Init(dir.ca(), ca.Keys{Safe: o.safe(), Issuing: o.CAKey}); err != nil {
 		return "", err
 	}
-	authority, err := ca.Open(dir.ca(), ca.Keys{Safe: o.safe()})
-	if err != nil {
-		return "", err
-	}
 	if err := errors.Join(createKey(dir.serverKey(), o.safe()), createKey(dir.auditKey(), o.safe())); err != nil {
-		return "", err
-	}
-	if _, err := openServerCertificate(dir, authority, o); err != nil {
 		return "", err
 	}
 	rows, err := createStore(context.Background(), dir, o)
 	if err != nil {
 		return "", err
 	}
-	secret, err = createAdmin(rows, o.Clock, "first admin")
+	secret, anchors, err := initializeRows(dir, rows, o)
 	if err := errors.Join(err, rows.Close()); err != nil {
 		return "", err
 	}
 	// From here on the platform is complete: see Initialized.
-	return secret, replace(dir.anchors(), authority.Anchors())
+	return secret, replace(dir.anchors(), anchors)
+}
+
+// initializeRows makes the first rows, and what needs them.
+func initializeRows(dir folder, rows store.Store, o Options) (secret string, anchors []byte, err error) {
+	authority, err := ca.Open(context.Background(), rows, dir.ca(), ca.Keys{Safe: o.safe()})
+	if err != nil {
+		return "", nil, err
+	}
+	if _, err := openServerCertificate(dir, authority, o); err != nil {
+		return "", nil, err
+	}
+	secret, err = createAdmin(rows, o.Clock, "first admin")
+	return secret, authority.Anchors(), err
 }

@@ -24,8 +24,7 @@ func (p *Platform) work(ctx context.Context) {
 }
 
 // tick ends the credentials whose time is over, takes campaigns further, checks and signs what was added to
-// the audit log, and renews the server's certificate when
-// that is due. What fails is logged and tried again a minute later.
+// the audit log, and retires a CA. What fails is logged and tried again a minute later.
 func (p *Platform) tick(ctx context.Context) {
 	expired, err := p.life.Expire(ctx, p.options.Clock())
 	switch {
@@ -51,9 +50,5 @@ func (p *Platform) tick(ctx context.Context) {
 	}
 	if err := p.rollover.Work(ctx); err != nil && ctx.Err() == nil {
 		p.options.Log.ErrorContext(ctx, "retire the CA before this one", "error", err)
-	}
-	if err := p.certificate.refresh(); err != nil {
-		p.metrics.Failed("server-certificate")
-		p.options.Log.ErrorContext(ctx, "renew the server's certificate", "error", err)
 	}
 }

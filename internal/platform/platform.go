@@ -5,7 +5,7 @@
 // but ca.pem:
 //
 //	ca.pem        the trust anchor, to be given to clients
-//	ca/           the keys and certificates of the CA
+//	ca/           the keys of the CA; which ones count is in the database
 //	keys/         the key-encryption key, the transport key, the key of the server
 //	platform.db   the database (SQLite)
 //	platform.id   in its place, which platform's rows are in the PostgreSQL database that
@@ -143,10 +143,6 @@ func open(dir folder, o Options) (*Platform, error) {
 	if err := dir.checkKeys(); err != nil {
 		return nil, err
 	}
-	authority, err := ca.Open(dir.ca(), ca.Keys{Safe: o.safe()})
-	if err != nil {
-		return nil, err
-	}
 	secrets, err := openSecrets(dir, o)
 	if err != nil {
 		return nil, err
@@ -167,10 +163,13 @@ func open(dir folder, o Options) (*Platform, error) {
 		}
 		return rows.Close()
 	})
-	if err := p.publish(ctx, dir, authority); err != nil {
+	if p.authority, err = ca.Open(ctx, rows, dir.ca(), ca.Keys{Safe: o.safe()}); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
-	if err := p.assemble(ctx, authority, transportKey); err != nil {
+	if err := p.publish(ctx, dir); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	if err := p.assemble(ctx, transportKey); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
@@ -178,13 +177,16 @@ func open(dir folder, o Options) (*Platform, error) {
 
 // publish brings out what the outside sees of the platform's identity: where it is reached, who it is, and
 // the head of its audit log.
-func (p *Platform) publish(ctx context.Context, dir folder, authority *ca.CA) error {
+func (p *Platform) publish(ctx context.Context, dir folder) error {
 	urls, err := publicURLs(ctx, p.store, p.options.PublicURL)
 	if err != nil {
 		return err
 	}
-	authority.Publish(urls...)
-	if p.certificate, err = openServerCertificate(dir, authority, p.options); err != nil {
+	p.authority.Publish(urls...)
+	if p.certificate, err = openServerCertificate(dir, p.authority, p.options); err != nil {
+		return err
+	}
+	if err := p.followCAs(ctx); err != nil {
 		return err
 	}
 	p.trail, err = openTrail(dir, p.options.safe(), audit.New(p.store, p.options.Clock))
@@ -192,9 +194,8 @@ func (p *Platform) publish(ctx context.Context, dir folder, authority *ca.CA) er
 }
 
 // assemble makes the services and gives them to each other.
-func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey []byte) error {
-	clock, secrets := p.options.Clock, p.secrets.envelope
-	p.authority = authority
+func (p *Platform) assemble(ctx context.Context, transportKey []byte) error {
+	clock, secrets, authority := p.options.Clock, p.secrets.envelope, p.authority
 	p.answers = idempotency.New(p.store, secrets, clock)
 	sims, err := registry.New(p.store, secrets, transportKey, clock)
 	if err != nil {
@@ -209,12 +210,7 @@ func (p *Platform) assemble(ctx context.Context, authority *ca.CA, transportKey 
 		return err
 	}
 	p.campaigns = campaign.New(campaign.Options{Store: p.store, Anchors: func() string { return authority.OnSIM().Set }, Clock: clock})
-	p.rollover = rollover.New(rollover.Options{Store: p.store, CA: authority, Clock: clock, Changed: func() error {
-		if err := replace(p.dir.anchors(), authority.Anchors()); err != nil {
-			return err
-		}
-		return p.certificate.refresh()
-	}})
+	p.rollover = rollover.New(rollover.Options{Store: p.store, CA: authority, Clock: clock, Changed: p.followCAs})
 	relayOptions := relay.Options{Registry: sims, Anchors: authority.OnSIM, Campaigns: p.campaigns, Clock: clock}
 	if p.options.NodeAddress != "" {
 		if p.node, err = node.New(node.Options{Store: p.store, Clock: clock, Log: p.options.Log}); err != nil {
@@ -282,6 +278,7 @@ func (p *Platform) Serve(ctx context.Context, l net.Listener) error {
 		})
 	}
 	jobs.Go(func() { p.work(ctx) })
+	jobs.Go(func() { p.watchCAs(ctx) })
 	jobs.Go(func() { p.secrets.work(ctx, p.store) })
 	jobs.Go(func() { p.sims.Work(ctx, p.options.Log, p.options.Store == "") })
 	return p.server.Serve(ctx, l, &tls.Config{

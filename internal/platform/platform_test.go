@@ -318,12 +318,16 @@ func TestTheServersCertificateRenewsWhileServing(t *testing.T) {
 	}
 	defer p.Close()
 	before, _ := p.certificate.get(nil)
-	p.tick(t.Context())
+	if err := p.followCAs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if same, _ := p.certificate.get(nil); same != before {
 		t.Error("replaced without need")
 	}
 	now = before.Leaf.NotAfter.Add(-time.Hour)
-	p.tick(t.Context())
+	if err := p.followCAs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if after, _ := p.certificate.get(nil); after == before {
 		t.Error("not replaced an hour before its end")
 	}

@@ -146,7 +146,15 @@ func (s *Servers) Renew(ctx context.Context, p token.Principal) (api.Registered,
 
 // certify issues a certificate for the key of a row. It is signed before the transaction, which waits for no key
 // service, and returned once it is recorded.
-func (s *Servers) certify(ctx context.Context, find func(store.Tx) (store.AppServer, error), action string) (api.Registered, error) {
+func (s *Servers) certify(ctx context.Context, find func(store.Tx) (store.AppServer, error), action string) (r api.Registered, err error) {
+	err = s.authority.Again(ctx, func() (err error) {
+		r, err = s.tryCertify(ctx, find, action)
+		return err
+	})
+	return r, err
+}
+
+func (s *Servers) tryCertify(ctx context.Context, find func(store.Tx) (store.AppServer, error), action string) (api.Registered, error) {
 	now := s.now()
 	var row store.AppServer
 	err := s.store.View(ctx, func(tx store.Tx) (err error) {
@@ -175,6 +183,9 @@ func (s *Servers) certify(ctx context.Context, find func(store.Tx) (store.AppSer
 		}
 		if !bytes.Equal(present.PublicKey, row.PublicKey) {
 			return refuse.Conflict("another key was registered for %s in the meantime: ask an administrator for another token", row.ID)
+		}
+		if err := prepared.On(tx); err != nil {
+			return err
 		}
 		row = present
 		row.NotAfter = prepared.NotAfter

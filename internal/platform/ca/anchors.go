@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // Anchors are the root certificates that SIMs are to hold. Each of two places on a SIM holds one or
@@ -14,22 +16,31 @@ type Anchors struct {
 	Places [2]*x509.Certificate
 }
 
-func anchorsOf(places [2]*x509.Certificate) Anchors {
+// place is where the root of a CA goes: by turns into the one place and the other.
+func place(number int) int { return (number - 1) % 2 }
+
+// AnchorSet is the [Anchors.Set] that SIMs are to hold while the line of CAs has these rows.
+func AnchorSet(rows []store.CA) string {
+	var places [2][]byte
+	for _, row := range rows {
+		if row.State.InLine() {
+			places[place(row.Number)] = row.Root
+		}
+	}
 	h := sha256.New()
 	for i, root := range places {
 		h.Write([]byte{byte(i)})
-		if root != nil {
-			h.Write(root.Raw)
-		}
+		h.Write(root)
 	}
-	return Anchors{hex.EncodeToString(h.Sum(nil)[:8]), places}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// OnSIM are the roots of the generations that count, by turns in the one place and the other.
+// OnSIM are the roots of the CAs that count.
 func (c *CA) OnSIM() Anchors {
-	var places [2]*x509.Certificate
-	for _, g := range c.line.Load().all() {
-		places[(g.number-1)%2] = g.root
+	l := c.line.Load()
+	a := Anchors{Set: AnchorSet(l.rows)}
+	for _, g := range l.all() {
+		a.Places[place(g.number)] = g.root
 	}
-	return anchorsOf(places)
+	return a
 }

@@ -23,19 +23,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"go.step.sm/crypto/kms/apiv1"
-	"go.step.sm/crypto/kms/softkms"
-
 	"github.com/simroot/simroot/internal/platform/keyfile"
-	"github.com/simroot/simroot/internal/platform/kms"
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // Files in the folder of a CA.
@@ -52,15 +47,18 @@ const (
 
 // CA signs. It is safe for concurrent use.
 //
-// One CA follows another in a rollover: see [CA.Begin].
+// One CA follows another in a rollover (package rollover). Which ones count, and which of them issues, are
+// rows of the store; their keys are in the folder. What is stored of a certificate is stored only while the line of
+// CAs is as it was when the certificate was made: see [Prepared.On].
 type CA struct {
-	dir  string
-	safe keyfile.Safe
-	now  func() time.Time
-	urls []string // see Publish
+	store store.Store
+	dir   string
+	safe  keyfile.Safe
+	now   func() time.Time
+	urls  []string // see Publish
 
-	changing sync.Mutex // one change of the line at a time
-	line     atomic.Pointer[line]
+	reading sync.Mutex // one reading of the line at a time
+	line    atomic.Pointer[line]
 }
 
 // generation is one root with its issuing CA.
@@ -69,9 +67,11 @@ type generation struct {
 	root, issuer *x509.Certificate
 	cross        *x509.Certificate // the root, signed by the root before it; nil if there is none
 	rootCRL      []byte
-	signer       crypto.Signer
 	linter       *linter
-	moulds       moulds
+	moulds       *moulds
+	signer       crypto.Signer
+	lacks        error  // why the signer signs nothing
+	looked       string // what the folder was like when the key was looked for
 }
 
 // issuing is the generation that signs.
@@ -85,66 +85,27 @@ type Keys struct {
 	Issuing string
 }
 
-// Open opens the CA that [Init] made in a folder.
-func Open(dir string, k Keys) (*CA, error) {
-	c := &CA{dir: dir, safe: k.Safe, now: time.Now}
-	l, err := c.readLine()
+// Open opens the CA that [Init] made in a folder, and whose line is in a store. It fails if the key that issues is
+// not there. The store's transactions must not join others.
+func Open(ctx context.Context, s store.Store, dir string, k Keys) (*CA, error) {
+	c := &CA{store: s, dir: dir, safe: k.Safe, now: time.Now}
+	left, err := filepath.Glob(filepath.Join(dir, unplaced+"*"))
+	for _, folder := range left { // by a process that was cut
+		err = errors.Join(err, os.RemoveAll(folder))
+	}
+	if err == nil {
+		err = c.adopt(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	c.line.Store(l)
+	if err := c.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.issuing().lacks; err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
 	return c, nil
-}
-
-// openGeneration opens what [Init] made in a folder.
-func openGeneration(dir string, number int, safe keyfile.Safe) (*generation, error) {
-	c := &generation{number: number}
-	var err error
-	if c.root, err = readCertificate(filepath.Join(dir, rootFile)); err != nil {
-		return nil, err
-	}
-	if c.issuer, err = readCertificate(filepath.Join(dir, issuingFile)); err != nil {
-		return nil, err
-	}
-	if err := c.issuer.CheckSignatureFrom(c.root); err != nil {
-		return nil, fmt.Errorf("%s is not signed by %s: %w", issuingFile, rootFile, err)
-	}
-	if c.rootCRL, err = readRootCRL(dir, safe, c.root, c.issuer); err != nil {
-		return nil, err
-	}
-	if c.signer, err = openIssuingKey(dir, safe); err != nil {
-		return nil, err
-	}
-	if public, ok := c.signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(c.issuer.PublicKey) {
-		return nil, fmt.Errorf("the issuing key is not the key of %s", issuingFile)
-	}
-	c.cross, err = readCertificate(filepath.Join(dir, crossFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	c.linter, err = newLinter(c.issuer)
-	return c, err
-}
-
-// openIssuingKey opens the issuing key, which is where the folder says or in it.
-func openIssuingKey(dir string, safe keyfile.Safe) (crypto.Signer, error) {
-	keyURI, err := keyfile.Read(filepath.Join(dir, issuingURIFile))
-	if err == nil {
-		return kms.Signer(context.Background(), strings.TrimSpace(string(keyURI)), false)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	key, err := safe.Read(filepath.Join(dir, issuingKeyFile))
-	if err != nil {
-		return nil, err
-	}
-	defer clear(key)
-	signer, err := new(softkms.SoftKMS).CreateSigner(&apiv1.CreateSignerRequest{SigningKeyPEM: key})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", issuingKeyFile, err)
-	}
-	return signer, nil
 }
 
 func readCertificate(file string) (*x509.Certificate, error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/simroot/simroot/internal/platform/ca"
+	"github.com/simroot/simroot/internal/platform/store/sqlite"
 )
 
 func newCA(t testing.TB) *ca.CA {
@@ -21,11 +22,22 @@ func newCA(t testing.TB) *ca.CA {
 	if err := ca.Init(dir, ca.Keys{}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := ca.Open(dir, ca.Keys{})
+	c, err := open(t, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// open opens a CA whose rows are not there yet.
+func open(t testing.TB, dir string) (*ca.CA, error) {
+	t.Helper()
+	rows, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "platform.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rows.Close() })
+	return ca.Open(t.Context(), rows, dir, ca.Keys{})
 }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
@@ -119,7 +131,7 @@ func TestAnIssuingKeyThatOthersCanReadIsRefused(t *testing.T) {
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ca.Open(dir, ca.Keys{}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := open(t, dir); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("got %v, want a refusal that says what to do", err)
 	}
 }
@@ -142,7 +154,7 @@ func TestTheRootKeyCanBeTakenAway(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "root.key")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ca.Open(dir, ca.Keys{}); err != nil {
+	if _, err := open(t, dir); err != nil {
 		t.Error(err)
 	}
 }

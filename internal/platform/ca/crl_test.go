@@ -17,7 +17,7 @@ func listCA(t *testing.T) *CA {
 	if err := Init(dir, Keys{}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(dir, Keys{})
+	c, err := openIn(t, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"go.step.sm/crypto/x509util"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // Lifetimes of what the CA signs by itself.
@@ -42,8 +43,14 @@ type Prepared struct {
 	TBS                 []byte // the bytes that will be signed
 	NotBefore, NotAfter time.Time
 
-	by *generation
+	by   *generation
+	step int64 // of the line
 }
+
+// On fails with [ErrMoved] if the line of CAs has moved on since the certificate was prepared, as a transaction
+// sees it: its CA may have stopped, and have counted what it has issued. Whatever stores or records
+// a certificate that is to leave the platform asks first.
+func (p *Prepared) On(tx store.Tx) error { return on(tx, p.step) }
 
 // IssueSIM lints and signs the certificate of a SIM and returns its DER.
 func (c *CA) IssueSIM(s Subject, key crypto.PublicKey, notBefore, notAfter time.Time) ([]byte, error) {
@@ -57,9 +64,9 @@ func (c *CA) IssueSIM(s Subject, key crypto.PublicKey, notBefore, notAfter time.
 // PrepareSIM makes the certificate of a SIM and lints it, or takes a mould that was linted. Its times
 // have whole seconds, and it ends no later than the issuing CA.
 func (c *CA) PrepareSIM(s Subject, key crypto.PublicKey, notBefore, notAfter time.Time) (*Prepared, error) {
-	g := c.issuing()
-	return c.prepareBy(g, s.template(key, notBefore, notAfter), func(template *x509.Certificate) ([]byte, error) {
-		return g.moulds.prepare(s, template, g.linter)
+	l := c.line.Load()
+	return c.prepareBy(l.issuing, l.step, s.template(key, notBefore, notAfter), func(template *x509.Certificate) ([]byte, error) {
+		return l.issuing.moulds.prepare(s, template, l.issuing.linter)
 	})
 }
 
@@ -124,7 +131,7 @@ var ocspNoCheck = pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 
 // IssueResponder lints and signs the certificate of an OCSP responder for a week. It is one of the CA about
 // whose certificates the responder is asked (RFC 6960, 4.2.2.2).
 func (c *CA) IssueResponder(of Issuing, key crypto.PublicKey, now time.Time) (*x509.Certificate, error) {
-	p, err := c.prepareBy(of.by, &x509.Certificate{
+	p, err := c.prepareBy(of.by, of.step, &x509.Certificate{
 		Subject:         pkix.Name{CommonName: "OCSP responder of " + of.Certificate.Subject.CommonName},
 		PublicKey:       key,
 		NotBefore:       now.Add(-backdate),
@@ -160,12 +167,12 @@ func (c *CA) PrepareAppServer(id, name string, key crypto.PublicKey, notBefore, 
 
 // prepare completes a template and lints it.
 func (c *CA) prepare(template *x509.Certificate) (*Prepared, error) {
-	g := c.issuing()
-	return c.prepareBy(g, template, g.linter.check)
+	l := c.line.Load()
+	return c.prepareBy(l.issuing, l.step, template, l.issuing.linter.check)
 }
 
 // prepareBy completes a template and has it checked, which returns the part to be signed.
-func (c *CA) prepareBy(g *generation, template *x509.Certificate, check func(*x509.Certificate) ([]byte, error)) (*Prepared, error) {
+func (c *CA) prepareBy(g *generation, step int64, template *x509.Certificate, check func(*x509.Certificate) ([]byte, error)) (*Prepared, error) {
 	if key, ok := template.PublicKey.(*ecdsa.PublicKey); !ok || key == nil || key.Curve != elliptic.P256() {
 		return nil, fmt.Errorf("ca: a public key of type %T: want one on P-256", template.PublicKey)
 	}
@@ -195,7 +202,7 @@ func (c *CA) prepareBy(g *generation, template *x509.Certificate, check func(*x5
 	}
 	return &Prepared{
 		Serial: SerialText(serial), TBS: tbs,
-		NotBefore: template.NotBefore, NotAfter: template.NotAfter, by: g,
+		NotBefore: template.NotBefore, NotAfter: template.NotAfter, by: g, step: step,
 	}, nil
 }
 
@@ -241,9 +248,14 @@ func (c *CA) Signed(certificate *x509.Certificate) bool {
 	return false
 }
 
-// Check tells why the CA could not issue now: its certificate has ended, or its key does not sign.
+// Check tells why the CA could not issue now: its certificate has ended, or its key does not sign. The one
+// before must sign too, what its certificates are revoked by.
 func (c *CA) Check(now time.Time) error {
-	g := c.issuing()
+	l := c.line.Load()
+	g := l.issuing
+	if l.before != nil && l.before.lacks != nil {
+		return fmt.Errorf("ca: %w", l.before.lacks)
+	}
 	if now.After(g.issuer.NotAfter) {
 		return fmt.Errorf("ca: the issuing CA ended at %s", g.issuer.NotAfter)
 	}

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"math/big"
+
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // Issuing is an issuing CA of a platform.
@@ -12,8 +14,12 @@ type Issuing struct {
 	Certificate *x509.Certificate
 	RootCRL     []byte // of the root above, in DER, nil if there is none; see [CA.RootCRL]
 
-	by *generation
+	by   *generation
+	step int64
 }
+
+// On is as [Prepared.On].
+func (i Issuing) On(tx store.Tx) error { return on(tx, i.step) }
 
 // Has tells whether this is the CA that the certificate with this serial number (see [SerialText]) is of.
 func (i Issuing) Has(serial string) bool {
@@ -24,8 +30,9 @@ func (i Issuing) Has(serial string) bool {
 // Trusted are the issuing CAs whose certificates may be in use, the one that issues first: during a rollover
 // the next one or the one before is among them.
 func (c *CA) Trusted() (all []Issuing) {
-	for _, g := range c.line.Load().all() {
-		all = append(all, Issuing{g.number, g.issuer, g.rootCRL, g})
+	l := c.line.Load()
+	for _, g := range l.all() {
+		all = append(all, Issuing{g.number, g.issuer, g.rootCRL, g, l.step})
 	}
 	return all
 }

@@ -22,7 +22,7 @@ func opened(t testing.TB) *CA {
 	if err := Init(dir, Keys{}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(dir, Keys{})
+	c, err := openIn(t, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestACastCertificateIsTheOneThatWouldHaveBeenLinted(t *testing.T) {
 		to := from.Add(time.Duration(rapid.IntRange(1, 40*365*24).Draw(t, "hours")) * time.Hour) // the CA ends before
 		var read []byte
 		known := 0
-		p, err := c.prepareBy(g, s.template(key, from, to), func(template *x509.Certificate) ([]byte, error) {
+		p, err := c.prepareBy(g, 0, s.template(key, from, to), func(template *x509.Certificate) ([]byte, error) {
 			known = len(g.moulds.byShape)
 			var err error
 			if read, err = g.linter.check(template); err != nil {
@@ -139,7 +139,7 @@ func BenchmarkPrepareSIM(b *testing.B) {
 	b.Run("linted", func(b *testing.B) {
 		g := c.issuing()
 		for b.Loop() {
-			if _, err := c.prepareBy(g, s.template(key, now, now.Add(time.Hour)), g.linter.check); err != nil {
+			if _, err := c.prepareBy(g, 0, s.template(key, now, now.Add(time.Hour)), g.linter.check); err != nil {
 				b.Fatal(err)
 			}
 		}

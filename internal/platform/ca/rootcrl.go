@@ -11,8 +11,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"go.step.sm/crypto/pemutil"
-
 	"github.com/simroot/simroot/internal/platform/keyfile"
 )
 
@@ -38,21 +36,9 @@ func writeRootCRL(dir string, root, issuing *x509.Certificate, key crypto.Signer
 func readRootCRL(dir string, safe keyfile.Safe, root, issuing *x509.Certificate) ([]byte, error) {
 	file := filepath.Join(dir, rootCRLFile)
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		text, err := safe.Read(filepath.Join(dir, rootKeyFile))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		if err != nil {
+		key, err := readRootKey(dir, safe)
+		if key == nil || err != nil {
 			return nil, err
-		}
-		defer clear(text)
-		parsed, err := pemutil.ParseKey(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", rootKeyFile, err)
-		}
-		key, ok := parsed.(crypto.Signer)
-		if !ok {
-			return nil, fmt.Errorf("%s: holds no private key", rootKeyFile)
 		}
 		if err := writeRootCRL(dir, root, issuing, key); err != nil {
 			return nil, err

@@ -5,7 +5,20 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/simroot/simroot/internal/platform/store/sqlite"
 )
+
+// openIn opens a CA whose rows are not there yet.
+func openIn(t testing.TB, dir string) (*CA, error) {
+	t.Helper()
+	rows, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "platform.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rows.Close() })
+	return Open(t.Context(), rows, dir, Keys{})
+}
 
 func TestTheRootsCRLIsThereAlsoInFoldersOfEarlierVersions(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ca")
@@ -14,7 +27,7 @@ func TestTheRootsCRLIsThereAlsoInFoldersOfEarlierVersions(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		c, err := Open(dir, Keys{})
+		c, err := openIn(t, dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +65,7 @@ func TestWithoutTheRootsKeyThereMayBeNoRootCRLAndAForeignOneIsRefused(t *testing
 			t.Fatal(err)
 		}
 	}
-	c, err := Open(dir, Keys{})
+	c, err := openIn(t, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +75,7 @@ func TestWithoutTheRootsKeyThereMayBeNoRootCRLAndAForeignOneIsRefused(t *testing
 	if err := os.WriteFile(filepath.Join(dir, rootCRLFile), foreign, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, Keys{}); err == nil {
+	if _, err := openIn(t, dir); err == nil {
 		t.Error("the CRL of another root is taken")
 	}
 }

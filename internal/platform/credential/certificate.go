@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"time"
 
 	"github.com/simroot/simroot/api"
@@ -45,7 +46,15 @@ func (l *Life) Keyed(ctx context.Context, session, id string, key *ecdsa.PublicK
 
 // Issue gives a keyed credential what application servers know it by: a certificate
 // (linted, its intent stored, signed, stored), or the identity of a PSK.
-func (l *Life) Issue(ctx context.Context, session, id string) (Record, error) {
+func (l *Life) Issue(ctx context.Context, session, id string) (record Record, err error) {
+	err = l.ca.Again(ctx, func() (err error) {
+		record, err = l.issue(ctx, session, id)
+		return err
+	})
+	return record, err
+}
+
+func (l *Life) issue(ctx context.Context, session, id string) (Record, error) {
 	var c store.Credential
 	var fleet api.Fleet
 	err := l.store.View(ctx, func(tx store.Tx) (err error) {
@@ -77,6 +86,9 @@ func (l *Life) Issue(ctx context.Context, session, id string) (Record, error) {
 	}
 	// The intent comes first: no certificate exists of which the store knows nothing.
 	err = l.store.Update(ctx, func(tx store.Tx) error {
+		if err := prepared.On(tx); err != nil {
+			return err
+		}
 		return tx.InsertIntent(store.Intent{Serial: prepared.Serial, Credential: id, TBS: prepared.TBS, Created: now})
 	})
 	if err != nil {
@@ -88,7 +100,7 @@ func (l *Life) Issue(ctx context.Context, session, id string) (Record, error) {
 	}
 	fingerprint := sha256.Sum256(der)
 	return l.advance(ctx, session, id, api.Issued, func(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error {
-		if err := refuseUnless(api.Keyed)(tx, why, c, s); err != nil {
+		if err := errors.Join(refuseUnless(api.Keyed)(tx, why, c, s), prepared.On(tx)); err != nil {
 			return err
 		}
 		c.Certificate, c.Fingerprint, c.Serial = der, fingerprint[:], prepared.Serial

@@ -137,7 +137,15 @@ func provisioned(tx store.Tx, why transition.Cause, s *store.SIM) error {
 // has one keeps it beside the new one, which is delivered, and becomes active when the SIM
 // presents it ([Life.Used]): only then is it known to have arrived. There is at most one of
 // each; an enrolment with a third key takes the place of what was delivered.
-func (l *Life) Enrol(ctx context.Context, e Enrolment) (Record, error) {
+func (l *Life) Enrol(ctx context.Context, e Enrolment) (record Record, err error) {
+	err = l.ca.Again(ctx, func() (err error) {
+		record, err = l.enrol(ctx, e)
+		return err
+	})
+	return record, err
+}
+
+func (l *Life) enrol(ctx context.Context, e Enrolment) (Record, error) {
 	if e.Key == nil || e.Key.Curve != elliptic.P256() {
 		return Record{}, refuse.BadRequest("SIM %s: want a public key on P-256", e.ICCID)
 	}
@@ -176,6 +184,9 @@ func (l *Life) Enrol(ctx context.Context, e Enrolment) (Record, error) {
 	var c store.Credential
 	err = l.store.Update(ctx, func(tx store.Tx) error {
 		p, err := newPlan(tx, e, spki, why.Time)
+		if err == nil && p.done == nil {
+			err = prepared.On(tx)
+		}
 		if err == nil {
 			c, err = p.carryOut(tx, why, made)
 		}

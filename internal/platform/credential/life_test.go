@@ -61,7 +61,7 @@ func TestACertificateGoesThroughItsLife(t *testing.T) {
 		t.Errorf("the feed says %s, want %s", got, want)
 	}
 	entries, err := audit.New(w.Store, nil).List(t.Context(), "", 100)
-	if err != nil || len(entries.Items) != 3+8 { // three fleets; a batch for its SIM, and one for each other event
+	if err != nil || len(entries.Items) != 1+3+8 { // the CA, three fleets; a batch for its SIM, and one for each other event
 		t.Errorf("%d audit entries, %v", len(entries.Items), err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func (w rolled) verify(c credential.Record, args ...string) string {
 			w.t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(w.t.Context(), "openssl", append(append([]string{"verify", "-CAfile", "chain.pem", "-CRLfile", "lists.pem"}, args...), "leaf.pem")...)
+	cmd := exec.CommandContext(w.t.Context(), "openssl", append(append([]string{"verify", "-CAfile", "chain.pem", "-CRLfile", "lists.pem", "-attime", strconv.FormatInt(w.Now().Unix(), 10)}, args...), "leaf.pem")...)
 	cmd.Dir = dir
 	out, _ := cmd.CombinedOutput()
 	return string(out)
@@ -85,13 +86,14 @@ func TestThroughARolloverOpenSSLAcceptsBothCAsCertificatesAndRefusesWhatEitherHa
 	_, old := w.Provisioned(t, "meters")
 	_, oldGoes := w.Provisioned(t, "meters")
 	w.is(old, ": OK")
-	if err := w.CA.Begin(); err != nil {
+	if _, err := w.Rollover.Begin(t.Context(), "test", api.Change{}); err != nil {
 		t.Fatal(err)
 	}
 	w.is(old, ": OK")
-	if err := w.CA.Finish(w.Now().Add(365 * 24 * time.Hour)); err != nil {
+	if _, err := w.Rollover.Finish(t.Context(), "test", api.FinishRollover{Force: true}); err != nil {
 		t.Fatal(err)
 	}
+	w.Pass(60 * 24 * time.Hour)
 	_, young := w.Provisioned(t, "meters")
 	_, youngGoes := w.Provisioned(t, "meters")
 	for _, c := range []credential.Record{old, oldGoes, young, youngGoes} {
@@ -105,7 +107,8 @@ func TestThroughARolloverOpenSSLAcceptsBothCAsCertificatesAndRefusesWhatEitherHa
 	for _, c := range []credential.Record{oldGoes, youngGoes} {
 		w.is(c, "certificate revoked")
 	}
-	if _, err := w.CA.Retire(w.Now().Add(366 * 24 * time.Hour)); err != nil {
+	w.Pass(31 * 24 * time.Hour)
+	if err := w.Rollover.Work(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.is(young, ": OK")
@@ -121,10 +124,10 @@ func TestEachCAsListsNameItsOwnCertificatesOnly(t *testing.T) {
 	w := rolled{fixture.New(t), t}
 	w.CA.Publish("http://pki.example")
 	_, old := w.Provisioned(t, "meters")
-	if err := w.CA.Begin(); err != nil {
+	if _, err := w.Rollover.Begin(t.Context(), "test", api.Change{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.CA.Finish(w.Now().Add(365 * 24 * time.Hour)); err != nil {
+	if _, err := w.Rollover.Finish(t.Context(), "test", api.FinishRollover{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	_, young := w.Provisioned(t, "meters")

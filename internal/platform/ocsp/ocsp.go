@@ -256,6 +256,9 @@ func (r *Responder) certify(ctx context.Context, of ca.Issuing) func(crypto.Publ
 			return nil, err
 		}
 		return c, r.store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
+			if err := of.On(tx); err != nil {
+				return err
+			}
 			return audit.Append(tx, api.AuditEntry{Time: now, Actor: audit.Platform, Action: "ocsp.certified", Subject: ca.SerialText(c.SerialNumber)})
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/x509"
 	"testing"
-	"time"
 
 	judge "golang.org/x/crypto/ocsp"
 
@@ -41,10 +40,10 @@ func TestAfterARolloverEachCAAnswersForItsOwnCertificates(t *testing.T) {
 	if a := ask(old, first); a.Status != judge.Good {
 		t.Errorf("before: %+v", a)
 	}
-	if err := w.CA.Begin(); err != nil {
+	if _, err := w.Rollover.Begin(t.Context(), "test", api.Change{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.CA.Finish(w.Now().Add(365 * 24 * time.Hour)); err != nil {
+	if _, err := w.Rollover.Finish(t.Context(), "test", api.FinishRollover{Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	second := w.CA.Issuer()

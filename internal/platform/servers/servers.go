@@ -37,7 +37,15 @@ func New(s store.Store, c *ca.CA, now func() time.Time) *Servers {
 // Issue has a certificate for these names and this key signed and returns its DER. It is
 // stored, and in the audit log, before it is returned. An error that wraps [ca.ErrLint] is about what
 // was asked for.
-func (s *Servers) Issue(ctx context.Context, actor string, names []string, key crypto.PublicKey) ([]byte, error) {
+func (s *Servers) Issue(ctx context.Context, actor string, names []string, key crypto.PublicKey) (der []byte, err error) {
+	err = s.ca.Again(ctx, func() (err error) {
+		der, err = s.issue(ctx, actor, names, key)
+		return err
+	})
+	return der, err
+}
+
+func (s *Servers) issue(ctx context.Context, actor string, names []string, key crypto.PublicKey) ([]byte, error) {
 	prepared, err := s.ca.PrepareServer(names, key)
 	if err != nil {
 		return nil, err
@@ -55,7 +63,7 @@ func (s *Servers) Issue(ctx context.Context, actor string, names []string, key c
 		},
 	}
 	return der, s.store.Update(ctx, func(tx store.Tx) error {
-		return errors.Join(tx.InsertServerCertificate(row), audit.Append(tx, api.AuditEntry{
+		return errors.Join(prepared.On(tx), tx.InsertServerCertificate(row), audit.Append(tx, api.AuditEntry{
 			Time: now, Actor: actor, Action: "server.certified", Subject: strings.Join(names, " "), After: hex.EncodeToString(fingerprint[:]),
 		}))
 	})

@@ -14,6 +14,9 @@ const (
 	CAAborted CAState = "aborted" // was next, and has never issued
 )
 
+// InLine tells whether a CA of this state is trusted.
+func (s CAState) InLine() bool { return s == CANext || s == CAIssuing || s == CABefore }
+
 // CA is the row of one of the platform's CAs: a root with the issuing CA under it. Certificates and list
 // are in DER. Its private keys are not in the database.
 type CA struct {
