@@ -30,6 +30,7 @@ const (
 	CodeSIMTerminated   Code = "sim_terminated"     //
 	CodeReenrolment     Code = "reenrolment_denied" // the SIM's credential was revoked and the fleet allows no new one
 	CodeLineage         Code = "lineage_broken"     // the SIM does not hold the key of the credential that has ended
+	CodeKeyTooOld       Code = "key_too_old"        // the key was certified for as long as its fleet allows: a new one is wanted
 	CodeCardNotGenuine  Code = "card_not_genuine"   // the card does not hold the keys of this SIM, or its answers were altered
 	CodeCardRefused     Code = "card_refused"       // the card refused a command
 	CodeCardMisbehaved  Code = "card_misbehaved"    // the card answered something that cannot be true

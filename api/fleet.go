@@ -35,8 +35,8 @@ const (
 	// Rotate makes a new key, or a new PSK, in the other slot: the old credential works until the
 	// new one has.
 	Rotate Renewal = "rotate"
-	// Renew gives the same key a new certificate, in the same slot. It spares the SIM the making
-	// of a key, and cannot be tried before it is used.
+	// Renew gives the same key a new certificate, in the same slot, which spares the SIM the making
+	// of a key. The certificate is tried before the SIM gets it. See [Profile.KeyAge].
 	Renew Renewal = "renew"
 )
 
@@ -68,6 +68,13 @@ type Profile struct {
 	// Renewal is how: by default with a new key.
 	Renewal Renewal `json:"renewal,omitempty" enum:"rotate,renew"`
 
+	// KeyAge bounds the life of a key that is certified more than once, by renewals or over EST: no
+	// certificate ends later than this after the platform first heard of the key. What would, is
+	// given a new key instead, or, over EST, refused while the one before is still good. 0: no
+	// bound. A fleet that is created with [Renew] and without it has [DefaultKeyAge], or the
+	// lifetime, if that is longer. Only for certificates.
+	KeyAge Duration `json:"key_age,omitzero"`
+
 	// Grace is how long after the end of its credential a SIM may still come for the next one. If
 	// it is set, the SIM has to prove that it holds the key of the one that has ended. 0: for
 	// ever, and without that. Only for certificates.
@@ -94,6 +101,9 @@ type Profile struct {
 	// Canary is the share of the SIMs, in percent, with which a campaign begins. 0: all at once.
 	Canary int `json:"canary,omitempty" minimum:"0" maximum:"99"`
 }
+
+// DefaultKeyAge is how long the keys of a new fleet live that renews their certificates.
+const DefaultKeyAge = Duration(365 * 24 * time.Hour)
 
 // Slot names the objects on the SIM that hold one credential.
 type Slot struct {
@@ -208,6 +218,10 @@ func (p Profile) checkPolicy() error {
 		return fmt.Errorf("renewal %q: want %q or %q", p.Renewal, Rotate, Renew)
 	case p.Renewal == Renew && p.Type == PSKType:
 		return fmt.Errorf("renewal %q: a pre-shared key is never given a second life: want %q", Renew, Rotate)
+	case p.KeyAge != 0 && p.Type == PSKType:
+		return fmt.Errorf("key_age %s: a pre-shared key has one lifetime, and no other: leave the key age away", p.KeyAge)
+	case p.KeyAge != 0 && p.KeyAge < p.Lifetime:
+		return fmt.Errorf("key_age %s: want at least the lifetime %s, for which every key is certified once", p.KeyAge, p.Lifetime)
 	case p.Grace < 0 || p.CheckIn < 0:
 		return fmt.Errorf("grace %s, check_in %s: want no negative time", p.Grace, p.CheckIn)
 	case p.Grace > 0 && p.Type == PSKType:

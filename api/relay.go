@@ -23,6 +23,9 @@ type RelayOpen struct {
 	// Trial says that the agent can try a new credential before it takes the place of the one
 	// in use: see [RelayStep].
 	Trial bool `json:"trial,omitempty"`
+	// TrialRenewal says that it can also try a certificate that is not on the SIM yet, with the key
+	// that is in use there.
+	TrialRenewal bool `json:"trial_renewal,omitempty"`
 	// Agent names the software, for the operator's eyes.
 	Agent string `json:"agent,omitempty"`
 }
@@ -52,9 +55,10 @@ type RelayStep struct {
 	// follows 61xx and 6Cxx itself, and stops at the first answer that is no success
 	// (9000, 62xx, 63xx or 91xx).
 	Commands [][]byte `json:"commands,omitempty"`
-	// Trial is a new credential that the SIM holds beside the one in use, if the agent has
-	// said that it can try one. The agent uses it at a server once. Until it reports that this
-	// has worked, the SIM and the servers go on with the credential before.
+	// Trial is a new credential, if the agent has said that it can try one. The SIM holds it beside
+	// the one in use, or, of a renewal, holds its key, and the certificate is only here. The agent
+	// uses it at a server once. Until it reports that this has worked, the SIM and the servers go
+	// on with the credential before.
 	Trial *Credential `json:"trial,omitempty"`
 	// Result ends the session.
 	Result *RelayResult `json:"result,omitempty"`

@@ -89,11 +89,16 @@ func (d *Device) read(ctx context.Context) (contents, error) {
 		return contents{}, err
 	}
 	var found contents
+	var changing error
 	for _, file := range objects {
 		if file.Kind != iotsafe.File || !file.Active || file.Usage != iotsafe.X509Certificate {
 			continue
 		}
 		certificate, err := readCertificate(ctx, d.applet, file)
+		if iotsafe.Changed(err) { // it is being written: another may be good meanwhile
+			changing = err
+			continue
+		}
 		if err != nil {
 			return contents{}, err
 		}
@@ -113,7 +118,28 @@ func (d *Device) read(ctx context.Context) (contents, error) {
 		}
 		found.credential, found.file = &Credential{PrivateKey: private, PublicKey: public, Certificate: certificate}, file.ID
 	}
-	return found, nil
+	switch {
+	case found.credential != nil:
+		return found, nil
+	case d.only != nil:
+		found.credential, err = d.renewal(ctx, objects)
+		return found, err
+	}
+	return found, changing
+}
+
+// renewal is a credential on trial whose certificate is not on the SIM, and whose key is in use there;
+// nil if that is not so.
+func (d *Device) renewal(ctx context.Context, objects []iotsafe.Object) (*Credential, error) {
+	certificate, err := x509.ParseCertificate(d.only.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate on trial is none: %w", err)
+	}
+	private, public, err := keyOf(ctx, d.applet, objects, iotsafe.Object{}, certificate, false)
+	if err != nil || private == "" {
+		return nil, err
+	}
+	return &Credential{PrivateKey: private, PublicKey: public, Certificate: certificate}, nil
 }
 
 func readCertificate(ctx context.Context, applet *iotsafe.Applet, file iotsafe.Object) (*x509.Certificate, error) {

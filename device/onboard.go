@@ -43,7 +43,8 @@ func (d *Device) Onboard(ctx context.Context, platform Platform) (Onboarding, er
 
 	var done Onboarding
 	step, err := platform.OpenRelay(ctx, api.RelayOpen{
-		Version: api.RelayVersion, ICCID: string(d.iccid), Applet: d.applet.AID(), Agent: "simroot", Trial: d.trial != nil,
+		Version: api.RelayVersion, ICCID: string(d.iccid), Applet: d.applet.AID(), Agent: "simroot",
+		Trial: d.trial != nil, TrialRenewal: d.trial != nil,
 	})
 	for {
 		if err != nil {

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -77,6 +78,38 @@ func TestACredentialOnTrialProvesItselfInAHandshake(t *testing.T) {
 	// Nobody else takes it for the SIM's credential.
 	if _, err := opened(t, sim).Credential(t.Context()); !errors.Is(err, ErrNoCredential) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A renewal is tried with the key that is in use; the SIM has its certificate only afterwards.
+func TestACertificateThatIsNotOnTheSIMIsTriedWithItsKey(t *testing.T) {
+	ca := fixture.NewCA(t)
+	sim := ca.GoodSIM()
+	plain := opened(t, sim)
+	old, err := plain.Credential(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed := ca.Renewal(old.Certificate)
+	config := ca.ServerConfig()
+	var shown []byte
+	config.VerifyPeerCertificate = func(chain [][]byte, _ [][]*x509.Certificate) error {
+		shown = chain[0]
+		return nil
+	}
+	address, handshakes := server(t, func(c net.Conn) tlsConn { return tls.Server(c, config) })
+	d := onTrial(t, sim, api.Credential{Type: api.CertificateType, Certificate: renewed})
+	if err := HandshakeWith(nil, address)(t.Context(), d); err != nil || handshakes.Load() != 1 || !bytes.Equal(shown, renewed) {
+		t.Errorf("%v after %d handshakes; it shows the renewed certificate: %v", err, handshakes.Load(), bytes.Equal(shown, renewed))
+	}
+	plain.Forget()
+	if still, err := plain.Credential(t.Context()); err != nil || !still.Certificate.Equal(old.Certificate) {
+		t.Errorf("the SIM's own certificate is another, %v", err)
+	}
+	_, stranger := ca.TrialSIM(time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	d = onTrial(t, sim, api.Credential{Type: api.CertificateType, Certificate: stranger})
+	if _, err := d.Credential(t.Context()); !errors.Is(err, ErrNoCredential) {
+		t.Errorf("a certificate for another key: %v", err)
 	}
 }
 

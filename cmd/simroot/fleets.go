@@ -30,7 +30,8 @@ func addProfile(flags *pflag.FlagSet, p *api.Profile) {
 	duration := func(d *api.Duration, name, text string) { flags.DurationVar((*time.Duration)(d), name, 0, text) }
 	duration(&p.Lifetime, "lifetime", "how long a credential is good (default 2160h)")
 	duration(&p.RenewBefore, "renew-before", "how long before its end it is renewed (default a third of the lifetime)")
-	flags.StringVar((*string)(&p.Renewal), "renewal", "", "rotate: with a new key, tried before the old one is given up; renew: a new certificate for the same key (default rotate)")
+	flags.StringVar((*string)(&p.Renewal), "renewal", "", "rotate: with a new key, tried before the old one is given up; renew: a new certificate for the same key, tried likewise (default rotate)")
+	duration(&p.KeyAge, "key-age", "how long a key is certified for in all, before there must be a new one (default without end; with --renewal renew a year)")
 	duration(&p.Grace, "grace", "how long after the end a SIM may still renew, proving that it holds the key that has ended (default for ever, without proof)")
 	duration(&p.CheckIn, "check-in", "longest time between two visits of a device, in which a campaign reaches it (default only for renewals)")
 	flags.BoolVar(&p.RevokeOnRenew, "revoke-on-renew", false, "revoke a certificate when the next one is in use")

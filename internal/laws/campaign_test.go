@@ -19,7 +19,7 @@ func TestACampaignReachesASIMAtItsNextVisit(t *testing.T) {
 			}
 			t.Run(name+", "+string(renewal), func(t *testing.T) {
 				w := newWorld(t)
-				w.fleet("things", api.Profile{Type: kind.kind})
+				w.fleet("things", api.Profile{Type: kind.kind, Renewal: kind.renewal})
 				sim := vsim.NewMemory(w.sims("things", kind.profile, someICCID)[0])
 				if _, err := w.onboard(sim); err != nil {
 					t.Fatal(err)

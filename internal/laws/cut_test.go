@@ -21,7 +21,7 @@ import (
 // errCut is the end of an onboarding that the test brings about.
 var errCut = errors.New("cut")
 
-// cuttingCard loses power at one APDU: before the SIM has got it, or after the SIM has
+// cuttingCard is lost at one APDU: before the SIM has got it, or after the SIM has
 // carried it out and before its answer arrives.
 type cuttingCard struct {
 	*vsim.Card
@@ -37,7 +37,6 @@ func (c *cuttingCard) Transmit(ctx context.Context, command []byte) ([]byte, err
 				return nil, err
 			}
 		}
-		c.Card.Reset()
 		return nil, errCut
 	}
 	if c.left < 0 {
@@ -106,6 +105,9 @@ func cutOnce(t *testing.T, w *world, fleet, profile string, rotation bool, n int
 	_, err := w.onboard(&cuttingCard{Card: sim, left: n, delivered: delivered}, opts...)
 	if err != nil && !errors.Is(err, errCut) {
 		t.Fatalf("cut at APDU %d: %v", n, err)
+	}
+	if rotation {
+		usable(t, w, sim, iccid, n) // the agent has died, and nobody has told the SIM
 	}
 	sim.Reset()
 	if rotation {

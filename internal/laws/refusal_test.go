@@ -128,9 +128,9 @@ func TestAPlatformRestartInTheMiddle(t *testing.T) {
 		if _, err := w.onboard(&cuttingCard{Card: sim, left: left}); !errors.Is(err, errCut) {
 			t.Fatal(err)
 		}
+		sim.Reset()
 		w.restart()
 	}
-	sim.Reset()
 	if _, err := w.onboard(sim); err != nil {
 		t.Fatal(err)
 	}

@@ -15,14 +15,16 @@ import (
 var tries = map[string]struct {
 	profile string
 	kind    api.CredentialType
+	renewal api.Renewal
 }{
-	"certificate": {"common", api.CertificateType},
-	"PSK":         {"type2", api.PSKType},
+	"certificate":         {"common", api.CertificateType, api.Rotate},
+	"renewed certificate": {"common", api.CertificateType, api.Renew},
+	"PSK":                 {"type2", api.PSKType, api.Rotate},
 }
 
 // alwaysDue is a fleet whose credentials are due for renewal as soon as they are there.
-func alwaysDue(kind api.CredentialType) api.Profile {
-	return api.Profile{Type: kind, Lifetime: api.Duration(time.Hour), RenewBefore: api.Duration(time.Hour - 1)}
+func alwaysDue(kind api.CredentialType, renewal api.Renewal) api.Profile {
+	return api.Profile{Type: kind, Renewal: renewal, Lifetime: api.Duration(time.Hour), RenewBefore: api.Duration(time.Hour - 1)}
 }
 
 // states are those of a SIM's credentials, older ones first.
@@ -39,7 +41,7 @@ func TestTheWorkingCredentialIsNotGivenUpBeforeTheNewOneHasWorked(t *testing.T) 
 	for name, kind := range tries {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.fleet("things", alwaysDue(kind.kind))
+			w.fleet("things", alwaysDue(kind.kind, kind.renewal))
 			sim := vsim.NewMemory(w.sims("things", kind.profile, someICCID)[0])
 			if _, err := w.onboard(sim); err != nil {
 				t.Fatal(err)
@@ -92,7 +94,7 @@ func TestATrialThatNobodyFinishesIsNoDeadEnd(t *testing.T) {
 	for name, kind := range tries {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.fleet("things", alwaysDue(kind.kind))
+			w.fleet("things", alwaysDue(kind.kind, kind.renewal))
 			sim := vsim.NewMemory(w.sims("things", kind.profile, someICCID)[0])
 			if _, err := w.onboard(sim); err != nil {
 				t.Fatal(err)
@@ -110,6 +112,34 @@ func TestATrialThatNobodyFinishesIsNoDeadEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An agent of an earlier release looks for what it tries on the SIM, and finds no renewal there: it is
+// not asked to try one.
+func TestAnAgentThatCannotTryARenewalRenewsWithoutATrial(t *testing.T) {
+	w := newWorld(t)
+	w.fleet("things", alwaysDue(api.CertificateType, api.Renew))
+	sim := vsim.NewMemory(w.sims("things", "common", someICCID)[0])
+	for range 2 {
+		d, err := device.New(t.Context(), sim, device.WithTrial(func(context.Context, *device.Device) error { return errCut }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Onboard(t.Context(), earlier{w.Agent}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if active := w.active(someICCID); active.Slot != 0 || usable(t, w, sim, someICCID, 0).ID != active.ID {
+		t.Error("the SIM does not use the renewed certificate")
+	}
+}
+
+// earlier is a platform to which an agent says no more than one of an earlier release.
+type earlier struct{ *api.Client }
+
+func (e earlier) OpenRelay(ctx context.Context, request api.RelayOpen) (api.RelayStep, error) {
+	request.TrialRenewal = false
+	return e.Client.OpenRelay(ctx, request)
 }
 
 // Where there is nothing to lose, nothing is tried.
@@ -133,7 +163,7 @@ func TestAFirstCredentialIsUsedAtOnce(t *testing.T) {
 // A report that does not answer a trial is refused, and the session goes on for one that does.
 func TestATrialIsAnsweredByItsOutcome(t *testing.T) {
 	w := newWorld(t)
-	w.fleet("things", alwaysDue(api.CertificateType))
+	w.fleet("things", alwaysDue(api.CertificateType, api.Rotate))
 	sim := vsim.NewMemory(w.sims("things", "common", someICCID)[0])
 	if _, err := w.onboard(sim); err != nil {
 		t.Fatal(err)

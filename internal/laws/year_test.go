@@ -58,14 +58,15 @@ func TestAVirtualYearWithoutAHandshakeThatFails(t *testing.T) {
 		for seed := range uint64(2) {
 			t.Run(fmt.Sprintf("%s, mishaps of seed %d", name, seed), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { liveAYear(t, kind.profile, kind.kind, seed) })
+				synctest.Test(t, func(t *testing.T) { liveAYear(t, kind.profile, kind.kind, kind.renewal, seed) })
 			})
 		}
 	}
 }
 
-func liveAYear(t *testing.T, profile string, kind api.CredentialType, seed uint64) {
+func liveAYear(t *testing.T, profile string, kind api.CredentialType, renewal api.Renewal, seed uint64) {
 	y := newYears(t, profile, kind, seed)
+	y.under(renewal)
 	agent := device.NewAgent(device.AgentOptions{
 		Open: y.open, Platform: y, Look: time.Hour, Log: slog.New(slog.DiscardHandler),
 	})
@@ -92,6 +93,9 @@ func liveAYear(t *testing.T, profile string, kind api.CredentialType, seed uint6
 		if c.State == api.Active {
 			active++
 		}
+	}
+	if renewal == api.Renew {
+		y.checkKeys(all)
 	}
 	// 90 days, renewed 30 days before the end: one at first, and one each 60 days.
 	if len(all) < 7 || len(all) > 9 || active != 1 {
@@ -128,6 +132,45 @@ func newYears(t *testing.T, profile string, kind api.CredentialType, seed uint64
 		t.Fatal(err)
 	}
 	return y
+}
+
+// keyAge is how long the keys of a SIM live that renews its certificates: two of them for each key.
+const keyAge = 200 * 24 * time.Hour
+
+// under puts the fleet of certificates under a way of renewal.
+func (y *years) under(renewal api.Renewal) {
+	y.t.Helper()
+	f, err := y.world.Registry.Fleet(y.t.Context(), "meters")
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	f.Profile.Renewal, f.Profile.KeyAge = renewal, api.Duration(keyAge)
+	if _, err := y.world.Registry.UpdateFleet(y.t.Context(), "test", f.Name, f); err != nil {
+		y.t.Fatal(err)
+	}
+}
+
+// checkKeys holds a year's certificates to the policy: a key has several, and none that ends when the
+// key is too old.
+func (y *years) checkKeys(all []api.Credential) {
+	since := map[string]time.Time{}
+	for _, c := range all {
+		leaf, err := x509.ParseCertificate(c.Certificate)
+		if err != nil {
+			y.t.Error(err)
+			return
+		}
+		key := string(leaf.RawSubjectPublicKeyInfo)
+		if _, known := since[key]; !known {
+			since[key] = c.Created
+		}
+		if age := c.NotAfter.Sub(since[key]); age > keyAge {
+			y.t.Errorf("a key of %s, which ends with its certificate: want no more than %s", age, keyAge)
+		}
+	}
+	if len(since) < len(all)/2 || len(since) > len(all)*2/3 {
+		y.t.Errorf("%d keys for %d certificates: want one for two", len(since), len(all))
+	}
 }
 
 // rollOver takes the platform from its CA to another in the middle of the year, and renews the

@@ -265,6 +265,9 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err 
 		if err := checkEnrolment(tx, e.Fleet, e.ICCID); err != nil {
 			return p, err
 		}
+		if err := checkKeyAge(tx, now, e.Fleet, e.ICCID, spki); err != nil {
+			return p, err
+		}
 	}
 	return p, nil
 }

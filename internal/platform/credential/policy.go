@@ -79,6 +79,44 @@ func checkLineage(tx store.Tx, now time.Time, fleet api.Fleet, iccid string, pro
 		"SIM %s has not proved that it holds the key of its credential that has ended, as fleet %s asks: allow its re-enrolment, or replace the SIM", iccid, fleet.Name)
 }
 
+// checkKeyAge refuses a key for which the fleet wants no further certificate. One that the SIM has not
+// had before is never too old.
+func checkKeyAge(tx store.Tx, now time.Time, fleet api.Fleet, iccid string, spki []byte) error {
+	most := time.Duration(fleet.Profile.KeyAge)
+	if most == 0 {
+		return nil
+	}
+	since, err := tx.KeySince(iccid, spki)
+	if err != nil || since.IsZero() || !now.Add(time.Duration(fleet.Profile.Lifetime)).After(since.Add(most)) {
+		return err
+	}
+	return refuse.With(api.CodeKeyTooOld, http.StatusForbidden,
+		"SIM %s has its key since %s, and fleet %s certifies no key for longer than %s: come with a new key, or raise key_age", iccid, since.Format(time.RFC3339), fleet.Name, most)
+}
+
+// Renewable tells whether the key of a SIM's credential is young enough, by the rules of its fleet,
+// for a further certificate ([Life.Renew]).
+func (l *Life) Renewable(ctx context.Context, c Record) (young bool, err error) {
+	now := l.now()
+	err = l.store.View(ctx, func(tx store.Tx) error {
+		s, err := tx.SIM(c.ICCID)
+		if err != nil {
+			return err
+		}
+		fleet, err := tx.Fleet(s.Fleet)
+		if err != nil {
+			return err
+		}
+		err = checkKeyAge(tx, now, fleet, c.ICCID, c.PublicKey)
+		young = err == nil
+		if api.HasCode(err, api.CodeKeyTooOld) {
+			err = nil
+		}
+		return err
+	})
+	return young, err
+}
+
 // Ended returns the certificates of a SIM from which its next one may descend, when all have
 // ended: those that count for its lineage, the latest first.
 func (l *Life) Ended(ctx context.Context, iccid string) (ended []Record, err error) {
@@ -137,6 +175,9 @@ func renew(tx store.Tx, why transition.Cause, session, iccid string) (c store.Cr
 	}
 	if active == nil || active.Type != api.CertificateType || fleet.Profile.Type != api.CertificateType || ended(*active, why.Time) {
 		return c, refuse.Conflict("SIM %s has no active certificate to renew: request a new credential", iccid)
+	}
+	if err := checkKeyAge(tx, why.Time, fleet, iccid, active.PublicKey); err != nil {
+		return c, err
 	}
 	if err := checkRate(tx, why.Time, fleet, iccid); err != nil {
 		return c, err

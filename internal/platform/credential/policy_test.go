@@ -78,6 +78,50 @@ func TestOnlyAnActiveCertificateIsRenewed(t *testing.T) {
 	fixture.Refused(t, err, api.CodeSessionReplaced)
 }
 
+func TestAKeyIsCertifiedForAsLongAsItsFleetAllows(t *testing.T) {
+	w := fixture.New(t)
+	ctx := t.Context()
+	day := 24 * time.Hour
+	name := under(t, w, api.Profile{Renewal: api.Renew, Lifetime: api.Duration(10 * day), RenewBefore: api.Duration(9 * day), KeyAge: api.Duration(20 * day)})
+	iccid, first := w.Provisioned(t, name)
+	device := w.SIM(t, name)
+	key := newKey(t)
+	enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, name), ICCID: device, Key: key})
+
+	renew := func() (credential.Record, error) {
+		c, err := w.Life.Renew(ctx, fixture.Session, iccid)
+		if err == nil {
+			if _, err = w.Life.Issue(ctx, fixture.Session, c.ID); err == nil {
+				if _, err = w.Life.Deliver(ctx, fixture.Session, c.ID); err == nil {
+					return w.Life.Activate(ctx, fixture.Session, c.ID, nil)
+				}
+			}
+		}
+		return c, err
+	}
+	w.Pass(9 * day)
+	if young, err := w.Life.Renewable(ctx, first); err != nil || !young {
+		t.Errorf("a key of 9 days is renewable: %v, %v", young, err)
+	}
+	second, err := renew()
+	if err != nil || second.NotAfter.Sub(first.Created) > 20*day {
+		t.Fatalf("%s, %v", second.NotAfter, err)
+	}
+	enrol(t, w, credential.Enrolment{Fleet: fleet(t, w, name), ICCID: device, Key: key})
+
+	w.Pass(2 * day) // the next would end 21 days after the key was made
+	if young, err := w.Life.Renewable(ctx, second); err != nil || young {
+		t.Errorf("a key of 11 days is renewable: %v, %v", young, err)
+	}
+	_, err = renew()
+	fixture.Refused(t, err, api.CodeKeyTooOld)
+	e := credential.Enrolment{Fleet: fleet(t, w, name), ICCID: device, Key: key}
+	_, err = w.Life.Enrol(ctx, e)
+	fixture.Refused(t, err, api.CodeKeyTooOld)
+	e.Key = newKey(t)
+	enrol(t, w, e)
+}
+
 func TestASIMThatSleptPastItsEndComesBackWithinTheGraceAndWithItsKey(t *testing.T) {
 	w := fixture.New(t)
 	ctx := t.Context()

@@ -59,13 +59,15 @@ func TestAFleetIsChangedByOneOperatorAtATime(t *testing.T) {
 func TestPoliciesThatContradictThemselvesAreRefused(t *testing.T) {
 	w := fixture.New(t)
 	for name, p := range map[string]api.Profile{
-		"no renewal of that name": {Renewal: "revive"},
-		"renewal of a PSK":        {Type: api.PSKType, Renewal: api.Renew},
-		"grace of a PSK":          {Type: api.PSKType, Grace: api.Duration(time.Hour)},
-		"negative grace":          {Grace: -1},
-		"a siege":                 {CheckIn: api.Duration(time.Second)},
-		"negative rate":           {IssuesPerDay: -1},
-		"canary of all":           {Canary: 100},
+		"no renewal of that name":                {Renewal: "revive"},
+		"renewal of a PSK":                       {Type: api.PSKType, Renewal: api.Renew},
+		"grace of a PSK":                         {Type: api.PSKType, Grace: api.Duration(time.Hour)},
+		"key age of a PSK":                       {Type: api.PSKType, KeyAge: api.Duration(10000 * time.Hour)},
+		"a key that ages before its certificate": {KeyAge: api.Duration(time.Hour)},
+		"negative grace":                         {Grace: -1},
+		"a siege":                                {CheckIn: api.Duration(time.Second)},
+		"negative rate":                          {IssuesPerDay: -1},
+		"canary of all":                          {Canary: 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := w.Registry.CreateFleet(t.Context(), "test", api.Fleet{Name: "pumps", Profile: p})

@@ -89,6 +89,10 @@ func (r *Registry) CreateFleet(ctx context.Context, actor string, f api.Fleet) (
 	if f.Profile, err = complete(f.Profile); err != nil {
 		return f, err
 	}
+	if f.Profile.Renewal == api.Renew && f.Profile.KeyAge == 0 {
+		// Only here: the keys of a fleet that was there before there was a bound have none.
+		f.Profile.KeyAge = max(api.DefaultKeyAge, f.Profile.Lifetime)
+	}
 	f.Created, f.Version = r.now(), 1
 	err = r.store.Update(ctx, func(tx store.Tx) error {
 		err := tx.InsertFleet(f)

@@ -24,6 +24,21 @@ func TestAFleetIsCreatedOnceWithItsDefaultsFilled(t *testing.T) {
 	if again, err := w.Registry.Fleet(t.Context(), "pumps"); err != nil || !reflect.DeepEqual(again, f) {
 		t.Errorf("got %+v, %v; want %+v", again, err, f)
 	}
+	for name, p := range map[string]api.Profile{
+		"a year":     {Renewal: api.Renew},
+		"a lifetime": {Renewal: api.Renew, Lifetime: 2 * api.DefaultKeyAge},
+		"a month":    {Renewal: api.Renew, Lifetime: api.Duration(24 * time.Hour), KeyAge: api.Duration(30 * 24 * time.Hour)},
+	} {
+		want := map[string]api.Duration{"a year": api.DefaultKeyAge, "a lifetime": p.Lifetime, "a month": p.KeyAge}[name]
+		f, err := w.Registry.CreateFleet(t.Context(), "test", api.Fleet{Name: strings.ReplaceAll(name, " ", "-"), Profile: p})
+		if err != nil || f.Profile.KeyAge != want {
+			t.Errorf("%s: keys live for %s, %v", name, f.Profile.KeyAge, err)
+		}
+		f.Profile.KeyAge = 0 // which is not a creation: the operator's word
+		if f, err = w.Registry.UpdateFleet(t.Context(), "test", f.Name, f); err != nil || f.Profile.KeyAge != 0 {
+			t.Errorf("%s: without a bound keys live for %s, %v", name, f.Profile.KeyAge, err)
+		}
+	}
 	_, err = w.Registry.CreateFleet(t.Context(), "test", api.Fleet{Name: "pumps"})
 	fixture.Refused(t, err, api.CodeAlreadyExists)
 	for _, bad := range []api.Fleet{

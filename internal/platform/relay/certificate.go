@@ -33,6 +33,11 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 	if half, _ := store.get(iotsafe.PublicKey, slot.PublicKey); onSIM && half.Active {
 		return w.life.Activate(w.ctx, w.session, c.ID, nil)
 	}
+	if w.renewing && !onSIM {
+		if c, err = w.prepareRenewal(c, store); err != nil {
+			return c, err
+		}
+	}
 	prepare := perso.WriteFile(slot.Certificate, c.Certificate)
 	anchor, activate, off := w.anchor(store)
 	prepare = append(prepare, anchor...)
@@ -86,10 +91,8 @@ func (w *walk) generate(slot int, store contents) (*ecdsa.PublicKey, error) {
 			Kind: iotsafe.PublicKey, ID: s.PublicKey, Label: label, Access: iotsafe.Readable,
 			KeyType: iotsafe.P256Persistent, Usage: iotsafe.General,
 			Functions: iotsafe.Signing | iotsafe.KeyGeneration, Signatures: iotsafe.ECDSA, Hashes: iotsafe.SHA256,
-		}, {
-			Kind: iotsafe.File, ID: s.Certificate, Label: label, Access: iotsafe.Readable,
-			Usage: iotsafe.X509Certificate, Size: fileCapacity,
 		},
+		certificateFile(w.fleet.Profile, slot),
 	} {
 		if _, there := store.get(o.Kind, o.ID); !there {
 			script = append(script, perso.Create{Object: o})

@@ -112,7 +112,8 @@ func (r *Relay) Open(ctx context.Context, request api.RelayOpen) (api.RelayStep,
 	}
 	s.start(&walk{
 		registry: r.o.Registry, life: r.o.Life, anchors: r.o.Anchors(), campaigns: r.o.Campaigns, sim: sim, now: r.o.Clock,
-		session: newID(), iccid: iccid, fleet: fleet, keys: keys, applet: request.Applet, canTry: request.Trial,
+		session: newID(), iccid: iccid, fleet: fleet, keys: keys, applet: request.Applet,
+		canTry: request.Trial, canTryRenewal: request.Trial && request.TrialRenewal,
 	})
 	if err := r.admit(s); err != nil {
 		s.stop()

@@ -35,13 +35,18 @@ type walk struct {
 	fleet   api.Fleet
 	keys    registry.SIMKeys
 	applet  []byte
-	canTry  bool // what the agent says of itself
+
+	// What the agent says of itself.
+	canTry, canTryRenewal bool
 
 	// wrote tells that the trust anchors went to the SIM with the credential.
 	wrote bool
 
 	// replaces tells that the SIM has a good credential, which is to work until the new one does.
 	replaces bool
+
+	// renewing tells that the credential under way is a certificate for the key that is in use.
+	renewing bool
 
 	// Of the request that is being served: see session.advanceLocked.
 	ctx       context.Context
@@ -84,7 +89,10 @@ func (w *walk) run() (*api.RelayResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.replaces = active != nil && active.Type == c.Type && active.Slot != c.Slot && w.holds(*active, store, true)
+	if active != nil && active.Type == c.Type && w.holds(*active, store, true) {
+		w.renewing = active.Slot == c.Slot
+		w.replaces = !w.renewing
+	}
 	switch w.fleet.Profile.Type {
 	case api.PSKType:
 		c, err = w.deliverSecret(c, store)
@@ -102,9 +110,15 @@ func (w *walk) run() (*api.RelayResult, error) {
 	return w.end(c, true), nil
 }
 
-// keep ends a walk to a SIM whose credential is good. If a campaign wants it, the SIM gets the
-// trust anchors that it lacks.
+// keep ends a walk to a SIM whose credential is good. What is left in the other slot, of one that was
+// revoked on its way, goes out of use. If a campaign wants it, the SIM gets the trust anchors that it
+// lacks.
 func (w *walk) keep(active credential.Record, store contents) (*api.RelayResult, error) {
+	if w.slotInUse(1-active.Slot, store) {
+		if _, err := w.personalize(w.switchTo(active.Slot, store)...); err != nil {
+			return nil, err
+		}
+	}
 	if w.wish.Kind == api.AnchorAll {
 		if _, err := w.bringAnchors(store); err != nil {
 			return nil, err
@@ -185,7 +199,11 @@ func (w *walk) choose(active, unfinished *credential.Record, store contents) (cr
 			return credential.Record{}, err
 		}
 	}
-	if active != nil && w.renews(*active, store) {
+	renew, err := w.renews(active, store)
+	if err != nil {
+		return credential.Record{}, err
+	}
+	if renew {
 		if err := w.proveKey(active.Slot, active.PublicKey); err != nil {
 			return credential.Record{}, err
 		}
@@ -193,7 +211,6 @@ func (w *walk) choose(active, unfinished *credential.Record, store contents) (cr
 	}
 	var proved *ecdsa.PublicKey
 	if active == nil && w.fleet.Profile.Grace > 0 {
-		var err error
 		if proved, err = w.lineage(store); err != nil {
 			return credential.Record{}, err
 		}
@@ -209,11 +226,12 @@ func (w *walk) choose(active, unfinished *credential.Record, store contents) (cr
 }
 
 // renews tells whether the SIM's next credential has the key of the one that it uses.
-func (w *walk) renews(active credential.Record, store contents) bool {
-	if w.wish.Kind == api.RotateAll || w.wish.Kind != api.RenewAll && w.fleet.Profile.Renewal != api.Renew {
-		return false
+func (w *walk) renews(active *credential.Record, store contents) (bool, error) {
+	wanted := w.wish.Kind == api.RenewAll || w.wish.Kind != api.RotateAll && w.fleet.Profile.Renewal == api.Renew
+	if !wanted || active == nil || active.Type != api.CertificateType || w.fleet.Profile.Type != api.CertificateType || !w.holds(*active, store, true) {
+		return false, nil
 	}
-	return active.Type == api.CertificateType && w.fleet.Profile.Type == api.CertificateType && w.holds(active, store, true)
+	return w.life.Renewable(w.ctx, *active)
 }
 
 // canGoOn tells whether an unfinished credential is still of use.
@@ -290,8 +308,8 @@ func (w *walk) deliver(c credential.Record, prepare, commit []perso.Op) (credent
 // use. Where there is none to lose, or an agent that can try nothing, it is used at once.
 func (w *walk) onTrial() bool { return w.canTry && w.replaces }
 
-// try has the agent use a credential that the SIM holds beside the one in use. Unless that
-// works, the walk ends here: the SIM stays as it is, the platform too, and servers accept both
+// try has the agent use a credential that the SIM holds beside the one in use, or a certificate for
+// the key in use that it does not hold yet. Unless that works, the walk ends here: the SIM stays as it is, the platform too, and servers accept both
 // credentials; the next walk comes back to this place.
 func (w *walk) try(c credential.Record) error {
 	if !w.yield(order{trial: &c.Credential}) {

@@ -154,6 +154,9 @@ type Credentials interface {
 	// Ended returns certificates of the SIM that have expired or that are active, those that end
 	// last first.
 	Ended(iccid string, limit int) ([]Credential, error)
+	// KeySince is when the first credential of the SIM with this public key was created; zero if there
+	// is none.
+	KeySince(iccid string, publicKey []byte) (time.Time, error)
 	// LastEnd is when the last certificate or PSK ends that is in use: of the credentials that are not final,
 	// the servers' certificates that were not revoked, the application servers that were not withdrawn. Zero if
 	// there is none.

@@ -104,6 +104,11 @@ func (t *Tx) Ended(iccid string, limit int) ([]store.Credential, error) {
 		iccid, limit)
 }
 
+// KeySince implements [store.Credentials].
+func (t *Tx) KeySince(iccid string, publicKey []byte) (since time.Time, err error) {
+	return since, t.one("SELECT min(created) FROM credentials WHERE iccid = ? AND public_key = ?", []any{iccid, publicKey}, moment{&since})
+}
+
 // LastEnd implements [store.Credentials].
 func (t *Tx) LastEnd() (last time.Time, err error) {
 	return last, t.one(`SELECT max(not_after) FROM (

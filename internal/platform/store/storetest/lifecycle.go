@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ func beganAndEnded(t *testing.T, s store.Store) {
 			for n := range 2 {
 				c := credentialRow(string("abcd"[i])+string("01"[n]), n, state)
 				c.Created = day.Add(time.Duration(i) * time.Hour)
+				c.PublicKey = fmt.Appendf(nil, "key %d", i/2)
 				c.Certificate, c.NotAfter = []byte("der"), day.Add(time.Duration(i)*time.Hour)
 				err = errors.Join(err, tx.InsertCredential(c))
 			}
@@ -52,6 +54,15 @@ func beganAndEnded(t *testing.T, s store.Store) {
 		ended, err := tx.Ended(iccid(0), 5)
 		if len(ended) != 2 || ended[0].ID != "d0" || ended[1].ID != "a0" || err != nil {
 			t.Errorf("%+v, %v: want the active and the expired certificate, the later end first", ended, err)
+		}
+		for _, c := range []struct {
+			sim   int
+			key   string
+			since time.Time
+		}{{0, "key 0", day}, {0, "key 1", day.Add(2 * time.Hour)}, {0, "key 2", time.Time{}}, {0, "", time.Time{}}, {2, "key 0", time.Time{}}} {
+			if since, err := tx.KeySince(iccid(c.sim), []byte(c.key)); !since.Equal(c.since) || err != nil {
+				t.Errorf("SIM %d has %q since %s, %v; want %s", c.sim, c.key, since, err, c.since)
+			}
 		}
 		if last, err := tx.LastEnd(); !last.Equal(day.Add(3*time.Hour)) || err != nil {
 			t.Errorf("the last that is not final ends at %s, %v", last, err)
