@@ -42,6 +42,7 @@ const (
 	CodeAlreadyExists   Code = "already_exists"     //
 	CodeTooLarge        Code = "too_large"          //
 	CodeTooManyRequests Code = "too_many_requests"  //
+	CodeOutcomeUnknown  Code = "outcome_unknown"    // whether the change was made is not known: look
 	CodeInternal        Code = "internal"           //
 )
 

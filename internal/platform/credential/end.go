@@ -109,8 +109,9 @@ func (l *Life) RevokeSIM(ctx context.Context, actor, iccid string, change api.Ch
 		return nil, err
 	}
 	why := transition.Cause{Time: l.now(), Actor: actor, Note: change.Note}
-	revoked := []api.Credential{}
+	var revoked []api.Credential
 	err := l.store.Update(ctx, func(tx store.Tx) error {
+		revoked = []api.Credential{}
 		if _, err := tx.SIM(iccid); errors.Is(err, store.ErrNotFound) {
 			return refuse.UnknownSIM(iccid)
 		} else if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // problem is an [api.Error] as it leaves the platform (RFC 9457).
@@ -113,6 +114,11 @@ func (s *Server) problem(ctx context.Context, err error) *problem {
 			Detail: "the request ended before it was answered: send it again", RequestID: id}
 	}
 	s.log.ErrorContext(ctx, "request failed", "request", id, "error", err)
+	if errors.Is(err, store.ErrUnknown) {
+		return &problem{Status: http.StatusInternalServerError, Title: "Outcome unknown", Code: api.CodeOutcomeUnknown,
+			Detail: "the connection to the database was lost in the middle, and whether the change was made is not known: look; a request that has an " +
+				api.HeaderIdempotencyKey + " can be repeated under it", RequestID: id}
+	}
 	return &problem{Status: http.StatusInternalServerError, Title: http.StatusText(http.StatusInternalServerError), Code: api.CodeInternal,
 		Detail: "something failed inside the platform; its log tells what, under this request's ID", RequestID: id}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/refuse"
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 func TestAMalformedRequestIsToldWhichFieldIsWrong(t *testing.T) {
@@ -106,6 +107,17 @@ func TestAnInternalErrorStaysInside(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "disk /dev/sda1 is full") || !strings.Contains(log.String(), e.RequestID) {
 		t.Errorf("the log does not tell the cause under the request's ID:\n%s", log)
+	}
+}
+
+func TestAnUnknownOutcomeIsNeitherDoneNorRefused(t *testing.T) {
+	f := newFake()
+	f.err = fmt.Errorf("suspend: %w: connection reset", store.ErrUnknown)
+	s, _ := newServer(t, f)
+	answer := do(s, "POST", api.PathSIMs+"/"+knownICCID+"/suspend", "{}", "admin")
+	e := refusal(t, answer)
+	if e.Status != 500 || e.Code != api.CodeOutcomeUnknown || strings.Contains(e.Detail, "reset") || answer.Header.Get("Retry-After") != "" {
+		t.Errorf("%+v", e)
 	}
 }
 

@@ -179,7 +179,10 @@ func (l *load) write(ctx context.Context) error {
 // update makes progress in a transaction, or none.
 func (l *load) update(ctx context.Context, fn func(store.Tx) error) error {
 	before := l.progress
-	err := l.registry.store.Update(ctx, fn)
+	err := l.registry.store.Update(ctx, func(tx store.Tx) error {
+		l.progress = before // it may be run again
+		return fn(tx)
+	})
 	if err != nil {
 		l.progress = before
 	}

@@ -23,6 +23,9 @@ var (
 	ErrNotFound = errors.New("store: not found")
 	// ErrExists: a row with this key, or in this unique place, is there already.
 	ErrExists = errors.New("store: exists already")
+	// ErrUnknown: whether the change was made is not known. The connection to the database was lost at
+	// its commit, and the database did not tell afterwards.
+	ErrUnknown = errors.New("store: whether the change was made is not known")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store: closed")
 )
@@ -36,7 +39,9 @@ type Store interface {
 	// Update runs fn in a transaction and returns nil when that is synced to disk. If
 	// fn fails or panics nothing has changed, and its error is returned. Functions run
 	// one after the other; several may share one commit, so fn must be short and
-	// must not call the store.
+	// must not call the store. A transaction that the database has undone (a deadlock, a lost connection)
+	// is run again, and fn with it: what fn leaves outside of the transaction must be the same after
+	// one run as after several. ErrUnknown is the one error after which fn may have been carried out.
 	//
 	// An end of ctx counts until fn begins; from then on Update waits for the outcome. A change
 	// that finds its row missing, or its place taken, may say so only when a later

@@ -14,6 +14,13 @@ import (
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
+// ErrAgain is in errors of a transaction that was undone as a whole, and may succeed if it is run again: the
+// database had to end a deadlock, or the connection was lost before the commit was sent.
+var ErrAgain = errors.New("the transaction was undone by the database")
+
+// maxRuns bounds how often a transaction is run.
+const maxRuns = 3
+
 // maxMembers bounds how many updates share one commit, and so how long the first of them
 // waits for the last.
 const maxMembers = 128
@@ -100,8 +107,13 @@ func (w *Writer) write() {
 func (w *Writer) group(first *update) {
 	members := []*update{first}
 	head, err := w.run(&members)
+	for runs := 1; errors.Is(err, ErrAgain) && runs < maxRuns; runs++ {
+		if err = w.tx.Rollback(); err == nil {
+			head, err = w.run(&members)
+		}
+	}
 	if err != nil {
-		// The commit, or the transaction as a whole, failed: nobody's change is there.
+		// The commit, or the transaction as a whole, failed: nobody's change is there, or it is not known (store.ErrUnknown).
 		err = fmt.Errorf("store: %w", errors.Join(err, w.tx.Rollback()))
 	} else {
 		w.head.Reach(head)
@@ -114,24 +126,30 @@ func (w *Writer) group(first *update) {
 	}
 }
 
+// run runs a transaction: the members, and those who come while it is open.
 func (w *Writer) run(members *[]*update) (head int64, err error) {
+	for _, u := range *members {
+		u.err = nil // of a run before
+	}
 	if err := w.tx.Begin(); err != nil {
 		return 0, err
 	}
-	for next := (*members)[0]; next != nil; {
+	for i := 0; i < len(*members); i++ {
+		next := (*members)[i]
 		if next.ctx.Err() != nil {
 			next.err = context.Cause(next.ctx)
 		} else if next.err, err = w.tx.Run(guarded(next.fn)); err != nil {
 			return 0, err
+		} else if errors.Is(next.err, ErrAgain) {
+			return 0, next.err
 		}
-		if len(*members) == maxMembers {
-			break
+		if i+1 < len(*members) || i+1 == maxMembers {
+			continue
 		}
 		select {
-		case next = <-w.queue:
-			*members = append(*members, next)
+		case another := <-w.queue:
+			*members = append(*members, another)
 		default:
-			next = nil
 		}
 	}
 	return w.tx.Commit()

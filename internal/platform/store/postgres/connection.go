@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/simroot/simroot/internal/platform/store"
+	"github.com/simroot/simroot/internal/platform/store/group"
 	"github.com/simroot/simroot/internal/platform/store/rows"
 )
 
@@ -167,14 +169,24 @@ func (r *result) Close() error {
 	return meaning(r.batch.Close())
 }
 
-// uniqueViolation is the SQLSTATE of a row that is there already.
-const uniqueViolation = "23505"
+// SQLSTATEs that mean something to the callers.
+const (
+	uniqueViolation      = "23505" // the row is there already
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+)
 
-// meaning turns errors that have one into the sentinels of package store.
+// meaning turns errors that have one into the sentinels of package store, or has the transaction run again.
 func meaning(err error) error {
 	var e *pgconn.PgError
-	if errors.As(err, &e) && e.Code == uniqueViolation {
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code {
+	case uniqueViolation:
 		return store.ErrExists
+	case serializationFailure, deadlockDetected:
+		return fmt.Errorf("%w: %w", group.ErrAgain, err)
 	}
 	return err
 }

@@ -7,8 +7,9 @@
 // Readers work on snapshots and never wait for it. A commit announces its last event (NOTIFY);
 // nodes that miss an announcement ask once a second.
 //
-// The database may go away and come back. What was answered is there; what was not answered
-// has failed. After a COMMIT whose answer was lost the database is asked what became of it.
+// The database may go away and come back. A transaction that it had to undo (a deadlock, a lost connection) is
+// run again. After a COMMIT whose answer was lost the database is asked what became of it, and if it does not tell, the
+// answer is that it is not known: [store.ErrUnknown]. After any other error nothing has changed.
 package postgres
 
 import (

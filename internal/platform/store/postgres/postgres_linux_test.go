@@ -61,10 +61,11 @@ func TestPostgreSQLIsAStore(t *testing.T) {
 func inGroup(t *testing.T, s *postgres.Store, updates ...func(store.Tx) error) []error {
 	t.Helper()
 	running, gate := make(chan struct{}), make(chan struct{})
+	first := sync.OnceFunc(func() { close(running); <-gate })
 	results := make([]error, len(updates))
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := s.Update(t.Context(), func(store.Tx) error { close(running); <-gate; return nil }); err != nil {
+		if err := s.Update(t.Context(), func(store.Tx) error { first(); return nil }); err != nil {
 			t.Error(err)
 		}
 	})

@@ -29,9 +29,8 @@ type transaction struct {
 	closing context.Context
 
 	numbers   rows.Numbers
-	before    int64  // the last event before this transaction
-	id        string // of the transaction: xid8
-	savepoint bool   // there is one
+	before    rows.Numbers // those before this transaction
+	savepoint bool         // there is one
 }
 
 var _ group.Transaction = (*transaction)(nil)
@@ -63,15 +62,15 @@ func (t *transaction) begin() (err error) {
 	t.waiting, t.growth = t.waiting[:0], nil
 	t.later("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 	t.later("SELECT pg_advisory_xact_lock($1)", int64(writersLock))
-	found, err := t.Query("SELECT pg_current_xact_id()::text, " + rows.SelectNumbers)
+	found, err := t.Query("SELECT " + rows.SelectNumbers)
 	if err != nil {
 		return err
 	}
 	if !found.Next() {
 		return errors.Join(found.Err(), found.Close())
 	}
-	err = errors.Join(found.Scan(append([]any{&t.id}, t.numbers.Into()...)...), found.Close())
-	t.before, t.savepoint = t.numbers.Event, false
+	err = errors.Join(found.Scan(t.numbers.Into()...), found.Close())
+	t.before, t.savepoint = t.numbers, false
 	return err
 }
 
@@ -89,7 +88,7 @@ func (t *transaction) Run(fn func(store.Tx) error) (outcome, err error) {
 		outcome = t.flush()
 	}
 	if t.conn.IsClosed() {
-		return outcome, fmt.Errorf("the connection was lost: %w", outcome)
+		return outcome, fmt.Errorf("%w: the connection was lost: %w", group.ErrAgain, outcome)
 	}
 	t.waiting = t.waiting[:0]
 	if outcome == nil {
@@ -112,7 +111,7 @@ func (t *transaction) Run(fn func(store.Tx) error) (outcome, err error) {
 func (t *transaction) Commit() (head int64, err error) {
 	head = t.numbers.Event
 	t.grow()
-	if head > t.before {
+	if head > t.before.Event {
 		t.later("SELECT pg_notify($1, $2)", channel, fmt.Sprint(head))
 	}
 	results, done, err := t.send("COMMIT", nil)
@@ -130,33 +129,44 @@ func (t *transaction) Commit() (head int64, err error) {
 	return head, err
 }
 
-// settle finds out what became of a transaction whose COMMIT was sent and not answered.
+// settle finds out what became of a transaction whose COMMIT was sent and not answered: its last audit
+// entry, whose hash is that of no other, is there or it is not. (The transaction's own number would say nothing: a
+// server that has crashed gives it to another.) Of a transaction without one it is not known.
 func (t *transaction) settle(lost error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), idleTimeout+patience)
 	defer cancel()
-	for ctx.Err() == nil {
-		status, err := t.status(ctx)
+	for t.numbers.Audit > t.before.Audit && ctx.Err() == nil {
+		there, err := t.there(ctx)
 		switch {
-		case err == nil && status == "committed":
+		case err == nil && there:
 			return nil
-		case err == nil && status == "aborted":
-			return lost
+		case err == nil:
+			return fmt.Errorf("%w: %w", group.ErrAgain, lost)
 		}
-		t.disconnect()
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
 		}
 	}
-	return fmt.Errorf("whether the change was made is not known: %w", lost)
+	return fmt.Errorf("%w: %w", store.ErrUnknown, lost)
 }
 
-func (t *transaction) status(ctx context.Context) (status string, err error) {
+// there tells whether the transaction's last audit entry is in the database. A server that does not know yet
+// that the connection is gone may still be about to commit, and holds the lock until it has.
+func (t *transaction) there(ctx context.Context) (there bool, err error) {
 	t.disconnect()
 	if t.conn, err = connect(ctx, t.config); err != nil {
-		return "", err
+		return false, err
 	}
-	return status, t.conn.QueryRow(ctx, "SELECT coalesce(pg_xact_status($1::text::xid8), '')", t.id).Scan(&status)
+	tx, err := t.conn.Begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback(ctx) //nolint:errcheck // nothing was changed
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(writersLock)); err != nil {
+		return false, err
+	}
+	return there, tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM audit WHERE seq = $1 AND hash = $2)", t.numbers.Audit, t.numbers.AuditHash[:]).Scan(&there)
 }
 
 // Rollback implements [group.Transaction]. The server rolls back what loses its connection.
