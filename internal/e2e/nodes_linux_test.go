@@ -386,7 +386,7 @@ func persistently(ctx context.Context, do func() error) error {
 			return err
 		}
 		var refusal *api.Error
-		if errors.As(err, &refusal) && refusal.Status < 500 && refusal.Code != api.CodeUnknownSession && refusal.Code != api.CodeSessionReplaced {
+		if errors.As(err, &refusal) && refusal.Status < 500 && refusal.Code != api.CodeInProgress && refusal.Code != api.CodeUnknownSession && refusal.Code != api.CodeSessionReplaced {
 			return err
 		}
 	}
