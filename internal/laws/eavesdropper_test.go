@@ -96,7 +96,7 @@ func (w *world) overhear() *eavesdropper {
 		server.Close()
 		transport.CloseIdleConnections()
 	})
-	w.URL = server.URL
+	w.URL, w.Token = server.URL, admin.Secret
 	if w.Admin, err = w.Client(admin.Secret); err != nil {
 		w.t.Fatal(err)
 	}

@@ -2,17 +2,19 @@ package platform_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/fixture"
+	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/store/sqlite"
 	"github.com/simroot/simroot/internal/platform/token"
 )
 
-// filled is a world with a SIM, a PSK and a token, its folder, and what of them is secret.
+// filled is a world with a SIM, a PSK, a token and a transport key for one batch, its folder, and what of them is secret.
 func filled(t *testing.T) (dir string, secrets map[string][]byte) {
 	t.Helper()
 	dir = t.TempDir()
@@ -30,8 +32,23 @@ func filled(t *testing.T) (dir string, secrets map[string][]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key, err := w.Registry.NewBatchKey(t.Context(), "test", api.BatchKeyRequest{Note: "lot 7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var transport []byte
+	if err := w.Store.View(t.Context(), func(tx store.Tx) error {
+		row, err := tx.TransportKey(hex.EncodeToString(key.Key))
+		if err != nil {
+			return err
+		}
+		transport, err = w.Envelope.Open(t.Context(), store.Envelope{Kind: store.TransportEnvelope, Key: row.ID}.Record(), row.Secret)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	sim := fixture.Plain(iccid)
-	secrets = map[string][]byte{"ENC key": sim.ENC, "MAC key": sim.MAC, "DEK key": sim.DEK, "PSK": psk, "token": []byte(issued.Secret)}
+	secrets = map[string][]byte{"ENC key": sim.ENC, "MAC key": sim.MAC, "DEK key": sim.DEK, "PSK": psk, "token": []byte(issued.Secret), "transport key": transport}
 	if err := sqlite.Backup(t.Context(), filepath.Join(dir, "platform.db"), filepath.Join(dir, "backup")); err != nil {
 		t.Fatal(err)
 	}
@@ -57,8 +74,8 @@ func holds(t *testing.T, secrets map[string][]byte, pattern string) {
 		t.Fatal("the SIM is not there: this test looks in the wrong place")
 	}
 	for name, secret := range secrets {
-		if bytes.Contains(all, secret) {
-			t.Errorf("the %s of a SIM, a credential or an operator lies there in clear", name)
+		if bytes.Contains(all, secret) || bytes.Contains(all, []byte(hex.EncodeToString(secret))) {
+			t.Errorf("the %s of a SIM, a credential, an operator or a batch lies there in clear", name)
 		}
 	}
 }

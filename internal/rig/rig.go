@@ -32,11 +32,11 @@ import (
 type Rig struct {
 	Dir   string      // the platform's data
 	URL   string      // where it serves, until it is stopped
-	Admin *api.Client // with the first admin token
+	Token string      // an admin's: the first one
+	Admin *api.Client // with that token
 	Agent *api.Client // without a token, as devices come
 
 	options platform.Options
-	token   string
 	cancel  context.CancelFunc
 	served  chan error
 	opened  *platform.Platform
@@ -55,13 +55,13 @@ func NewOn(dir string, o platform.Options) (*Rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Rig{Dir: dir, token: token, options: o}
+	r := &Rig{Dir: dir, Token: token, options: o}
 	return r, r.Start()
 }
 
 // Beside serves the same platform, which must be on PostgreSQL, from a further node. It is stopped by itself.
 func (r *Rig) Beside() (*Rig, error) {
-	other := &Rig{Dir: r.Dir, token: r.token, options: r.options}
+	other := &Rig{Dir: r.Dir, Token: r.Token, options: r.options}
 	return other, other.Start()
 }
 
@@ -78,7 +78,7 @@ func (r *Rig) Start() (err error) {
 	r.cancel, r.served = cancel, make(chan error, 1)
 	go func(p *platform.Platform, served chan<- error) { served <- p.Serve(ctx, l) }(r.opened, r.served)
 	r.URL = "https://" + l.Addr().String()
-	if r.Admin, err = r.Client(r.token); err != nil {
+	if r.Admin, err = r.Client(r.Token); err != nil {
 		return errors.Join(err, r.Stop())
 	}
 	r.Agent, err = r.Client("")

@@ -64,7 +64,7 @@ func StartCluster() (*Cluster, error) {
 		}
 	}
 	if err == nil {
-		err = c.run("initdb", "-D", c.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+		err = c.run("initdb", "-D", c.Data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
 	}
 	if err == nil {
 		err = c.Start()
@@ -79,12 +79,12 @@ func StartCluster() (*Cluster, error) {
 // Start starts the server after it was stopped.
 func (c *Cluster) Start() error {
 	settings := fmt.Sprintf("-c listen_addresses='' -c unix_socket_directories='%s' -c max_connections=200 -c shared_buffers=64MB", c.dir)
-	return c.run("pg_ctl", "-D", c.data(), "-w", "-s", "-l", filepath.Join(c.dir, "log"), "-o", settings, "start")
+	return c.run("pg_ctl", "-D", c.Data(), "-w", "-s", "-l", filepath.Join(c.dir, "log"), "-o", settings, "start")
 }
 
 // Halt stops the server as a crash would, without saying goodbye.
 func (c *Cluster) Halt() error {
-	return c.run("pg_ctl", "-D", c.data(), "-w", "-s", "-m", "immediate", "stop")
+	return c.run("pg_ctl", "-D", c.Data(), "-w", "-s", "-m", "immediate", "stop")
 }
 
 // Stop ends the server and removes the cluster.
@@ -124,7 +124,7 @@ func (c *Cluster) Program(name string) string { return filepath.Join(c.bin, name
 // CPU is the processor time that the server has used so far: the processes that it has, and
 // those that have ended.
 func (c *Cluster) CPU() (total time.Duration, err error) {
-	first, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
+	first, err := os.ReadFile(filepath.Join(c.Data(), "postmaster.pid"))
 	if err != nil {
 		return 0, err
 	}
@@ -151,7 +151,8 @@ func (c *Cluster) CPU() (total time.Duration, err error) {
 	return total, nil
 }
 
-func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
+// Data is the folder of the server's files.
+func (c *Cluster) Data() string { return filepath.Join(c.dir, "data") }
 
 func (c *Cluster) run(program string, args ...string) error {
 	cmd := exec.Command(c.Program(program), args...)
