@@ -73,6 +73,24 @@ func (s scheme) signatureSize() int {
 	return rsaSize
 }
 
+// prepareScheme reads the data of an INIT: a scheme, and the name of a key that may be used so.
+func (a *Applet) prepareScheme(kind iotsafe.Kind, data []byte) (p preparation, s scheme, sw apdu.SW) {
+	s, name, ok := readScheme(kind, data)
+	if !ok {
+		return p, s, apdu.WrongData
+	}
+	if p.key, sw = a.resolve(kind, name); sw != apdu.OK {
+		return p, s, sw
+	}
+	if p.key.container == nil {
+		return p, s, apdu.NotFound
+	}
+	if !s.offered(a.state.Capabilities) || !s.allows(p.key.container.Object) {
+		return p, s, apdu.ConditionsNot
+	}
+	return p, s, apdu.OK
+}
+
 // signing is a COMPUTE SIGNATURE session.
 type signing struct {
 	scheme
@@ -81,19 +99,13 @@ type signing struct {
 }
 
 // prepareSigning reads the parameters of COMPUTE SIGNATURE INIT.
-func (a *Applet) prepareSigning(data []byte) (p preparation, sw apdu.SW) {
-	s, name, ok := readScheme(iotsafe.PrivateKey, data)
-	if !ok {
-		return p, apdu.WrongData
-	}
-	if p.key, sw = a.resolve(iotsafe.PrivateKey, name); sw != apdu.OK {
+func (a *Applet) prepareSigning(data []byte) (preparation, apdu.SW) {
+	p, s, sw := a.prepareScheme(iotsafe.PrivateKey, data)
+	if sw != apdu.OK {
 		return p, sw
 	}
-	if p.key.container == nil {
-		return p, apdu.NotFound
-	}
 	key := p.key.container.Object
-	if !s.offered(a.state.Capabilities) || !s.allows(key) || restricted(key) && s.mode != iotsafe.FullText {
+	if restricted(key) && s.mode != iotsafe.FullText {
 		return p, apdu.ConditionsNot
 	}
 	p.task = &signing{scheme: s, key: key.ID, message: newMessage(s, key.Usage, false)}

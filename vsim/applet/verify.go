@@ -14,22 +14,12 @@ type verifying struct {
 
 // prepareVerifying reads the parameters of VERIFY SIGNATURE INIT. What a key may sign does
 // not limit what may be verified with its public half.
-func (a *Applet) prepareVerifying(data []byte) (p preparation, sw apdu.SW) {
-	s, name, ok := readScheme(iotsafe.PublicKey, data)
-	if !ok {
-		return p, apdu.WrongData
-	}
-	if p.key, sw = a.resolve(iotsafe.PublicKey, name); sw != apdu.OK {
+func (a *Applet) prepareVerifying(data []byte) (preparation, apdu.SW) {
+	p, s, sw := a.prepareScheme(iotsafe.PublicKey, data)
+	if sw != apdu.OK {
 		return p, sw
 	}
-	if p.key.container == nil {
-		return p, apdu.NotFound
-	}
-	key := p.key.container.Object
-	if !s.offered(a.state.Capabilities) || !s.allows(key) {
-		return p, apdu.ConditionsNot
-	}
-	p.task = &verifying{scheme: s, key: key.ID, message: newMessage(s, iotsafe.General, true)}
+	p.task = &verifying{scheme: s, key: p.key.container.Object.ID, message: newMessage(s, iotsafe.General, true)}
 	return p, apdu.OK
 }
 
