@@ -42,18 +42,8 @@ type offer struct {
 // send composes the first ClientHello.
 func (o *offer) send() error {
 	m := &clientHello{version: VersionTLS12, compression: []byte{0}, serverName: o.set.hostName(), alpn: o.set.NextProtos}
-	if err := o.random(m.random[:]); err != nil {
+	if err := o.propose(m); err != nil {
 		return err
-	}
-	ecdhe := false
-	for _, s := range o.set.suites {
-		m.suites = append(m.suites, s.id)
-		ecdhe = ecdhe || s.ecdhe
-	}
-	if ecdhe {
-		for _, c := range o.set.curves {
-			m.curves = append(m.curves, uint16(c))
-		}
 	}
 	if o.set.allows(VersionTLS12) {
 		m.extendedMaster, m.renegotiation = true, true
@@ -68,6 +58,21 @@ func (o *offer) send() error {
 		}
 	}
 	return o.sendHello(m)
+}
+
+// propose puts into a ClientHello what all versions have: random bytes, suites and curves.
+func (h *handshake) propose(m *clientHello) error {
+	ecdhe := false
+	for _, s := range h.set.suites {
+		m.suites = append(m.suites, s.id)
+		ecdhe = ecdhe || s.ecdhe
+	}
+	if ecdhe {
+		for _, c := range h.set.curves {
+			m.curves = append(m.curves, uint16(c))
+		}
+	}
+	return h.random(m.random[:])
 }
 
 // compose13 adds what TLS 1.3 needs, all but the binder.

@@ -70,18 +70,8 @@ func (d *DTLS) startClient() error {
 		version: VersionDTLS12, compression: []byte{0}, serverName: h.set.ServerName, alpn: h.set.NextProtos,
 		extendedMaster: true, renegotiation: true, connectionID: d.id,
 	}
-	if err := h.random(m.random[:]); err != nil {
+	if err := h.propose(m); err != nil {
 		return err
-	}
-	ecdhe := false
-	for _, s := range h.set.suites {
-		m.suites = append(m.suites, s.id)
-		ecdhe = ecdhe || s.ecdhe
-	}
-	if ecdhe {
-		for _, c := range h.set.curves {
-			m.curves = append(m.curves, uint16(c))
-		}
 	}
 	h.hello = m
 	return d.sendHello(nil)
