@@ -263,14 +263,10 @@ func unauthorized(detail string) error {
 }
 
 // List returns the application servers that were not withdrawn.
-func (s *Servers) List(ctx context.Context, after string, limit int) (p api.Page[api.AppServer], err error) {
-	limit = page.Limit(limit)
-	err = s.store.View(ctx, func(tx store.Tx) error {
-		rows, err := tx.ListAppServers(after, limit+1)
-		p = page.Of(rows, limit, func(r store.AppServer) api.AppServer { return r.AppServer }, func(r store.AppServer) string { return r.ID })
-		return err
-	})
-	return p, err
+func (s *Servers) List(ctx context.Context, after string, limit int) (api.Page[api.AppServer], error) {
+	return page.View(ctx, s.store, limit, func(tx store.Tx, most int) ([]store.AppServer, error) {
+		return tx.ListAppServers(after, most)
+	}, func(r store.AppServer) api.AppServer { return r.AppServer }, func(r store.AppServer) string { return r.ID })
 }
 
 // Withdraw ends an application server now. Withdrawing it again changes nothing.

@@ -60,11 +60,7 @@ func (l *Log) List(ctx context.Context, after string, limit int) (p api.Page[api
 			return p, refuse.BadRequest("after: %q is not the number of an audit entry", after)
 		}
 	}
-	limit = page.Limit(limit)
-	err = l.store.View(ctx, func(tx store.Tx) error {
-		rows, err := tx.Audit(seq, limit+1)
-		p = page.Of(rows, limit, page.Same[api.AuditEntry], func(e api.AuditEntry) string { return strconv.FormatInt(e.Seq, 10) })
-		return err
-	})
-	return p, err
+	return page.View(ctx, l.store, limit, func(tx store.Tx, most int) ([]api.AuditEntry, error) {
+		return tx.Audit(seq, most)
+	}, page.Same[api.AuditEntry], func(e api.AuditEntry) string { return strconv.FormatInt(e.Seq, 10) })
 }

@@ -189,28 +189,20 @@ func (k *Campaigns) Campaign(ctx context.Context, id string) (c api.Campaign, er
 }
 
 // List lists campaigns, older ones first; those of one fleet, if one is named.
-func (k *Campaigns) List(ctx context.Context, fleet, after string, limit int) (p api.Page[api.Campaign], err error) {
-	limit = page.Limit(limit)
-	err = k.store.View(ctx, func(tx store.Tx) error {
-		rows, err := tx.ListCampaigns(fleet, after, limit+1)
-		p = page.Of(rows, limit, page.Same[api.Campaign], func(c api.Campaign) string { return c.ID })
-		return err
-	})
-	return p, err
+func (k *Campaigns) List(ctx context.Context, fleet, after string, limit int) (api.Page[api.Campaign], error) {
+	return page.View(ctx, k.store, limit, func(tx store.Tx, most int) ([]api.Campaign, error) {
+		return tx.ListCampaigns(fleet, after, most)
+	}, page.Same[api.Campaign], func(c api.Campaign) string { return c.ID })
 }
 
 // Results lists what has become of the SIMs that have come, by ICCID.
-func (k *Campaigns) Results(ctx context.Context, id string, state api.CampaignSIMState, after string, limit int) (p api.Page[api.CampaignSIM], err error) {
-	limit = page.Limit(limit)
-	err = k.store.View(ctx, func(tx store.Tx) error {
+func (k *Campaigns) Results(ctx context.Context, id string, state api.CampaignSIMState, after string, limit int) (api.Page[api.CampaignSIM], error) {
+	return page.View(ctx, k.store, limit, func(tx store.Tx, most int) ([]api.CampaignSIM, error) {
 		if _, err := find(tx, id); err != nil {
-			return err
+			return nil, err
 		}
-		rows, err := tx.ListCampaignSIMs(id, state, after, limit+1)
-		p = page.Of(rows, limit, page.Same[api.CampaignSIM], func(s api.CampaignSIM) string { return s.ICCID })
-		return err
-	})
-	return p, err
+		return tx.ListCampaignSIMs(id, state, after, most)
+	}, page.Same[api.CampaignSIM], func(s api.CampaignSIM) string { return s.ICCID })
 }
 
 // Change does something to a campaign. A repetition changes nothing.

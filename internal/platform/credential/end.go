@@ -35,14 +35,10 @@ func (l *Life) Credential(ctx context.Context, id string) (c api.Credential, err
 }
 
 // Credentials lists credentials, older ones first.
-func (l *Life) Credentials(ctx context.Context, f Filter, after string, limit int) (p api.Page[api.Credential], err error) {
-	limit = page.Limit(limit)
-	err = l.store.View(ctx, func(tx store.Tx) error {
-		rows, err := tx.ListCredentials(store.CredentialFilter(f), after, limit+1)
-		p = page.Of(rows, limit, func(c store.Credential) api.Credential { return c.Credential }, func(c store.Credential) string { return c.ID })
-		return err
-	})
-	return p, err
+func (l *Life) Credentials(ctx context.Context, f Filter, after string, limit int) (api.Page[api.Credential], error) {
+	return page.View(ctx, l.store, limit, func(tx store.Tx, most int) ([]store.Credential, error) {
+		return tx.ListCredentials(store.CredentialFilter(f), after, most)
+	}, func(c store.Credential) api.Credential { return c.Credential }, func(c store.Credential) string { return c.ID })
 }
 
 // Revoke ends a credential for good. Revoking it again changes nothing. In a fleet that

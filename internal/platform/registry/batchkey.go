@@ -57,14 +57,10 @@ func (r *Registry) NewBatchKey(ctx context.Context, actor string, q api.BatchKey
 }
 
 // BatchKeys lists the transport keys for one batch each.
-func (r *Registry) BatchKeys(ctx context.Context, after string, limit int) (p api.Page[api.BatchKey], err error) {
-	limit = page.Limit(limit)
-	err = r.store.View(ctx, func(tx store.Tx) error {
-		rows, err := tx.ListTransportKeys(after, limit+1)
-		p = page.Of(rows, limit, batchKey, func(k store.TransportKey) string { return k.ID })
-		return err
-	})
-	return p, err
+func (r *Registry) BatchKeys(ctx context.Context, after string, limit int) (api.Page[api.BatchKey], error) {
+	return page.View(ctx, r.store, limit, func(tx store.Tx, most int) ([]store.TransportKey, error) {
+		return tx.ListTransportKeys(after, most)
+	}, batchKey, func(k store.TransportKey) string { return k.ID })
 }
 
 func batchKey(k store.TransportKey) api.BatchKey {

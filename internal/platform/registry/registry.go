@@ -137,14 +137,10 @@ func fleet(tx store.Tx, name string) (api.Fleet, error) {
 }
 
 // Fleets lists the fleets by name.
-func (r *Registry) Fleets(ctx context.Context, after string, limit int) (p api.Page[api.Fleet], err error) {
-	limit = page.Limit(limit)
-	err = r.store.View(ctx, func(tx store.Tx) error {
-		rows, err := tx.ListFleets(after, limit+1)
-		p = page.Of(rows, limit, page.Same[api.Fleet], func(f api.Fleet) string { return f.Name })
-		return err
-	})
-	return p, err
+func (r *Registry) Fleets(ctx context.Context, after string, limit int) (api.Page[api.Fleet], error) {
+	return page.View(ctx, r.store, limit, func(tx store.Tx, most int) ([]api.Fleet, error) {
+		return tx.ListFleets(after, most)
+	}, page.Same[api.Fleet], func(f api.Fleet) string { return f.Name })
 }
 
 // SIM returns one SIM.
@@ -166,12 +162,8 @@ func sim(tx store.Tx, iccid string) (store.SIM, error) {
 }
 
 // SIMs lists the SIMs by ICCID.
-func (r *Registry) SIMs(ctx context.Context, f Filter, after string, limit int) (p api.Page[api.SIM], err error) {
-	limit = page.Limit(limit)
-	err = r.store.View(ctx, func(tx store.Tx) error {
-		rows, err := tx.ListSIMs(store.SIMFilter(f), after, limit+1)
-		p = page.Of(rows, limit, func(s store.SIM) api.SIM { return s.SIM }, func(s store.SIM) string { return s.ICCID })
-		return err
-	})
-	return p, err
+func (r *Registry) SIMs(ctx context.Context, f Filter, after string, limit int) (api.Page[api.SIM], error) {
+	return page.View(ctx, r.store, limit, func(tx store.Tx, most int) ([]store.SIM, error) {
+		return tx.ListSIMs(store.SIMFilter(f), after, most)
+	}, func(s store.SIM) api.SIM { return s.SIM }, func(s store.SIM) string { return s.ICCID })
 }

@@ -70,15 +70,11 @@ func (s *Servers) issue(ctx context.Context, actor string, names []string, key c
 }
 
 // List returns the certificates, older ones first.
-func (s *Servers) List(ctx context.Context, after string, limit int) (p api.Page[api.IssuedServerCertificate], err error) {
-	limit = page.Limit(limit)
-	err = s.store.View(ctx, func(tx store.Tx) error {
-		rows, err := tx.ListServerCertificates(after, limit+1)
-		p = page.Of(rows, limit, func(r store.ServerCertificate) api.IssuedServerCertificate { return r.IssuedServerCertificate },
-			func(r store.ServerCertificate) string { return r.ID })
-		return err
-	})
-	return p, err
+func (s *Servers) List(ctx context.Context, after string, limit int) (api.Page[api.IssuedServerCertificate], error) {
+	return page.View(ctx, s.store, limit, func(tx store.Tx, most int) ([]store.ServerCertificate, error) {
+		return tx.ListServerCertificates(after, most)
+	}, func(r store.ServerCertificate) api.IssuedServerCertificate { return r.IssuedServerCertificate },
+		func(r store.ServerCertificate) string { return r.ID })
 }
 
 // Revoke revokes a certificate by its serial number, for good. It is on the revocation lists when

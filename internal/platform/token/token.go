@@ -161,14 +161,10 @@ func unauthorized(detail string) error {
 }
 
 // List returns the tokens that were not withdrawn, expired ones included.
-func (t *Tokens) List(ctx context.Context, after string, limit int) (p api.Page[api.Token], err error) {
-	limit = page.Limit(limit)
-	err = t.store.View(ctx, func(tx store.Tx) error {
-		rows, err := tx.ListTokens(after, limit+1)
-		p = page.Of(rows, limit, func(r store.Token) api.Token { return r.Token }, func(r store.Token) string { return r.ID })
-		return err
-	})
-	return p, err
+func (t *Tokens) List(ctx context.Context, after string, limit int) (api.Page[api.Token], error) {
+	return page.View(ctx, t.store, limit, func(tx store.Tx, most int) ([]store.Token, error) {
+		return tx.ListTokens(after, most)
+	}, func(r store.Token) api.Token { return r.Token }, func(r store.Token) string { return r.ID })
 }
 
 // Withdraw ends a token now. Withdrawing it again changes nothing.
