@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"regexp"
 	"testing"
 
@@ -20,20 +18,6 @@ import (
 )
 
 func TestMain(m *testing.M) { realparts.Main(m) }
-
-// run starts a program whose input stays open, so that it does not leave by itself.
-func run(t *testing.T, name string, args ...string) *realparts.Process {
-	t.Helper()
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer read.Close()
-	t.Cleanup(func() { write.Close() })
-	cmd := exec.Command(name, args...)
-	cmd.Stdin = read
-	return realparts.StartCmd(t, cmd)
-}
 
 // pskServer is a listener for pre-shared keys, over TLS or DTLS.
 func pskServer(t *testing.T, m *servertest.Server, datagrams bool) *appserver.Listener {
@@ -79,7 +63,7 @@ var clients = []struct {
 
 func openssl(more ...string) func(*testing.T, string, string, string) *realparts.Process {
 	return func(t *testing.T, address, identity, key string) *realparts.Process {
-		return run(t, "openssl", append([]string{"s_client", "-connect", address, "-psk_identity", identity, "-psk", key}, more...)...)
+		return realparts.StartTyped(t, "openssl", append([]string{"s_client", "-connect", address, "-psk_identity", identity, "-psk", key}, more...)...).Process
 	}
 }
 
@@ -89,8 +73,8 @@ func gnutls(protocol string, more ...string) func(*testing.T, string, string, st
 		if err != nil {
 			t.Fatal(err)
 		}
-		return run(t, "gnutls-cli", append(more, "--port", port, "--pskusername", identity, "--pskkey", key,
-			"--priority", "NORMAL:-VERS-ALL:-KX-ALL:+"+protocol, host)...)
+		return realparts.StartTyped(t, "gnutls-cli", append(more, "--port", port, "--pskusername", identity, "--pskkey", key,
+			"--priority", "NORMAL:-VERS-ALL:-KX-ALL:+"+protocol, host)...).Process
 	}
 }
 

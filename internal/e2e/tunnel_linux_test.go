@@ -149,26 +149,6 @@ func (p *path) read(name string) string {
 // libcoaps are libcoap's servers over two DTLS stacks.
 var libcoaps = []string{"openssl", "gnutls"}
 
-// coapPort finds two UDP ports in a row that nobody uses: libcoap takes the second for DTLS.
-func coapPort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		first, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := first.LocalAddr().(*net.UDPAddr).Port
-		second, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port+1))
-		first.Close()
-		if err == nil {
-			second.Close()
-			return port
-		}
-	}
-	t.Fatal("no two free ports in a row")
-	return 0
-}
-
 // coapServer starts a CoAP server whose DTLS port is the one after.
 func coapServer(t *testing.T, stack string, port int, args ...string) *realparts.Process {
 	t.Helper()
@@ -209,7 +189,7 @@ func TestPlainCoAPClientsReachAServerWithThePSKInTheSIM(t *testing.T) {
 				t.Fatal(err)
 			}
 			realparts.Run(t, realparts.Binary(t, "simroot"), "card", "new", "--profile", profile, "--iccid", inFile, "--out", sim)
-			port := coapPort(t)
+			port := realparts.FreePorts(t)
 			server := coapServer(t, stack, port, "-k", key)
 			remote := fmt.Sprintf("127.0.0.1:%d", port+1)
 			tun := startTunnel(t, "vsim:"+sim, "--forward", "udp:0="+remote)
@@ -235,7 +215,7 @@ func TestPlainCoAPClientsReachAServerWithTheCertificateInTheSIM(t *testing.T) {
 	p.write("cas", p.read("broker/live/ca.crt")+p.read("broker/server.crt"))
 	var forwards []string
 	for _, stack := range libcoaps {
-		port := coapPort(t)
+		port := realparts.FreePorts(t)
 		coapServer(t, stack, port, "-c", p.in("broker/server.crt"), "-j", p.in("broker/server.key"), "-R", p.in("cas"))
 		forwards = append(forwards, "--forward", fmt.Sprintf("udp:0=127.0.0.1:%d", port+1))
 	}

@@ -29,6 +29,26 @@ func FreeAddress(t testing.TB) string {
 	return fmt.Sprintf("127.0.0.1:%d", FreePort(t))
 }
 
+// FreePorts returns the first of two UDP ports in a row that nobody uses: libcoap takes the second for DTLS.
+func FreePorts(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		first, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := first.LocalAddr().(*net.UDPAddr).Port
+		second, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port+1))
+		first.Close()
+		if err == nil {
+			second.Close()
+			return port
+		}
+	}
+	t.Fatal("no two free ports in a row")
+	return 0
+}
+
 // WaitListening waits until a program takes connections at a TCP address.
 func WaitListening(t testing.TB, address string) {
 	t.Helper()

@@ -3,7 +3,6 @@ package psk
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
@@ -56,7 +55,7 @@ func TestLibcoapClient(t *testing.T) {
 
 func TestLibcoapServer(t *testing.T) {
 	eachLibcoap(t, func(t *testing.T, at place, stack string, suites []uint16) {
-		port := freePorts(t)
+		port := realparts.FreePorts(t)
 		p := realparts.Start(t, "coap-server-"+stack, "-A", "127.0.0.1", "-p", fmt.Sprint(port), "-k", string(psk), "-v", "7")
 		p.WaitLog(fmt.Sprintf(`127\.0\.0\.1:%d`, port+1))
 		config := at.client()
@@ -74,24 +73,4 @@ func TestLibcoapServer(t *testing.T) {
 			t.Errorf("%q, %v", answer[:n], err)
 		}
 	})
-}
-
-// freePorts finds two ports in a row that nobody uses: libcoap takes the second for DTLS.
-func freePorts(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		first, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := first.LocalAddr().(*net.UDPAddr).Port
-		second, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port+1))
-		first.Close()
-		if err == nil {
-			second.Close()
-			return port
-		}
-	}
-	t.Fatal("no two free ports in a row")
-	return 0
 }
