@@ -3,10 +3,6 @@ package laws
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,6 +10,7 @@ import (
 	"time"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/fixture"
 	"github.com/simroot/simroot/vsim"
 )
 
@@ -43,14 +40,7 @@ func TestARepeatedWriteIsDoneOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	csr, _ := fixture.Request(t)
 	const sim = "89882119900000000017"
 	writes := []struct {
 		name string

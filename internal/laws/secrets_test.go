@@ -3,11 +3,7 @@ package laws
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -26,6 +22,7 @@ import (
 	"github.com/simroot/simroot/internal/issuer"
 	"github.com/simroot/simroot/internal/platform"
 	"github.com/simroot/simroot/internal/platform/envelope"
+	"github.com/simroot/simroot/internal/platform/fixture"
 	"github.com/simroot/simroot/internal/platform/keyfile"
 	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/rig"
@@ -400,14 +397,7 @@ func nothingHoldsASecret(t *testing.T, rows database) {
 // freshRequest is a certificate request for a new key, in base64.
 func freshRequest(t testing.TB) string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	csr, _ := fixture.Request(t)
 	return base64.StdEncoding.EncodeToString(csr)
 }
 

@@ -3,9 +3,6 @@ package platform
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -21,6 +18,7 @@ import (
 	"time"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/fixture"
 )
 
 // newFolder initialises a platform and returns its folder and first admin token.
@@ -238,14 +236,7 @@ func TestTheFirstTokenAdministersAndTheAnchorSuffices(t *testing.T) {
 func TestAnApplicationServersCertificateIsGoodForItsNames(t *testing.T) {
 	dir, secret := newFolder(t, Options{})
 	client, _ := serve(t, dir, secret, Options{})
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	csr, _ := fixture.Request(t)
 	issued, err := client.RequestServerCertificate(t.Context(), api.ServerRequest{Names: []string{"broker.example", "192.0.2.7"}, CSR: csr})
 	if err != nil {
 		t.Fatal(err)

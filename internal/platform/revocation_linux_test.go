@@ -3,9 +3,6 @@ package platform
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -22,6 +19,7 @@ import (
 	"golang.org/x/crypto/ocsp"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/fixture"
 )
 
 // published is a platform whose certificates name where their revocation is found.
@@ -79,14 +77,7 @@ func publish(t *testing.T) published {
 // server has a certificate issued, and puts it into a file NAME.pem.
 func (p published) server(t *testing.T, name string) *x509.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	csr, _ := fixture.Request(t)
 	issued, err := p.client.RequestServerCertificate(t.Context(), api.ServerRequest{Names: []string{name}, CSR: csr})
 	if err != nil {
 		t.Fatal(err)

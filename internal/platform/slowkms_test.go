@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/pem"
 	"io"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"go.step.sm/crypto/kms/apiv1"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/fixture"
 )
 
 // slowKMS is a key service that answers when it is let.
@@ -114,14 +114,7 @@ func TestASlowKeyServiceHoldsUpNoOtherWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	client, url, _ := serveAt(t, p, dir, secret)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	csr, key := fixture.Request(t)
 	invited, err := client.InviteAppServer(t.Context(), api.Invitation{Name: "broker"})
 	if err != nil {
 		t.Fatal(err)

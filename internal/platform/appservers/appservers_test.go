@@ -16,16 +16,8 @@ import (
 	"github.com/simroot/simroot/internal/platform/token"
 )
 
-func request(t testing.TB) (csr []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+func request(t testing.TB) []byte {
+	csr, _ := fixture.Request(t)
 	return csr
 }
 

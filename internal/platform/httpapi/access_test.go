@@ -1,10 +1,6 @@
 package httpapi
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/fixture"
 )
 
 // request is one good request for each operation, and who may make it.
@@ -24,7 +21,8 @@ type request struct {
 
 func goodRequests(t testing.TB) map[string]request {
 	sim, cred := api.PathSIMs+"/"+knownICCID, api.PathCredentials+"/"+knownCred
-	csr, err := json.Marshal(api.ServerRequest{Names: []string{"app.example"}, CSR: newCSR(t)})
+	own, _ := fixture.Request(t)
+	csr, err := json.Marshal(api.ServerRequest{Names: []string{"app.example"}, CSR: own})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,19 +114,6 @@ func goodRequests(t testing.TB) map[string]request {
 		"get-secret":  {"POST", cred + "/secret", "", 200, []api.Role{api.RoleAppServer}},
 		"get-secrets": {"POST", api.PathSecrets, `{"credentials":["` + knownCred + `"]}`, 200, []api.Role{api.RoleAppServer}},
 	}
-}
-
-func newCSR(t testing.TB) []byte {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return csr
 }
 
 // do makes a request with a token's secret, or none.
