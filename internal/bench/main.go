@@ -82,6 +82,7 @@ func run(write, only string) error {
 		{"enrolments per second", enrolmentRate},
 		{"crowd of application servers", crowdTimes},
 		{"import of a batch", importScale},
+		{"import of a batch into PostgreSQL", importPostgres},
 		{"replica of a million", replicaScale},
 	} {
 		if !strings.Contains(m.name, only) {

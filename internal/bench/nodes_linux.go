@@ -125,12 +125,42 @@ func nodesRate(ctx context.Context, r *rig.Rig, dir string) (rows []row, err err
 	return rows, nil
 }
 
+// importPostgres is importScale on PostgreSQL.
+func importPostgres(ctx context.Context, _ *rig.Rig, dir string) (rows []row, err error) {
+	cluster, err := realparts.StartCluster()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	connection, err := cluster.Create()
+	if err != nil {
+		return nil, err
+	}
+	r, err := rig.NewOn(filepath.Join(dir, "node"), platform.Options{Store: connection, NodeAddress: "127.0.0.1:0"})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Stop()) }()
+	rows, err = importInto(ctx, r, dir, func() (time.Duration, error) { return cpuTime(cluster) })
+	for i := range rows {
+		rows[i].what += ", PostgreSQL"
+	}
+	return rows, err
+}
+
 // cpuTime is the processor time of this process and of the database's server.
 func cpuTime(cluster *realparts.Cluster) (time.Duration, error) {
-	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
+	own, err := ownCPU()
+	if err != nil {
 		return 0, err
 	}
 	server, err := cluster.CPU()
-	return server + time.Duration(own.Utime.Nano()+own.Stime.Nano()), err
+	return server + own, err
+}
+
+// ownCPU is the processor time of this process.
+func ownCPU() (time.Duration, error) {
+	var own syscall.Rusage
+	err := syscall.Getrusage(syscall.RUSAGE_SELF, &own)
+	return time.Duration(own.Utime.Nano() + own.Stime.Nano()), err
 }

@@ -198,8 +198,22 @@ func (l *load) put(tx store.Tx, tell bool) error {
 		}
 		l.begun = true
 	}
+	var good []store.SIM
 	for i := range l.last {
-		if err := l.insert(tx, &l.last[i], tell); err != nil {
+		if l.last[i].err == nil {
+			good = append(good, l.last[i].SIM)
+		}
+	}
+	made, err := tx.InsertSIMs(good)
+	if err != nil {
+		return err
+	}
+	fresh := make(map[string]bool, len(made)) // no line has accounted for them yet
+	for _, iccid := range made {
+		fresh[iccid] = true
+	}
+	for i := range l.last {
+		if err := l.account(tx, &l.last[i], fresh, tell); err != nil {
 			return err
 		}
 	}
@@ -207,24 +221,22 @@ func (l *load) put(tx store.Tx, tell bool) error {
 	return tx.UpdateBatch(l.batch)
 }
 
-func (l *load) insert(tx store.Tx, e *entry, tell bool) error {
-	if e.err != nil {
+// account counts a line, and does what belongs to a SIM whose row was made.
+func (l *load) account(tx store.Tx, e *entry, fresh map[string]bool, tell bool) error {
+	switch {
+	case e.err != nil:
 		return l.reject(e, e.err)
-	}
-	err := tx.InsertSIM(e.SIM)
-	if errors.Is(err, store.ErrExists) {
+	case !fresh[e.ICCID]:
 		with, err := tx.BatchOf(e.ICCID)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if with == l.id {
+		case with == l.id:
 			return l.reject(e, twiceError(e.ICCID))
 		}
 		return l.reject(e, &knownError{e.ICCID})
 	}
-	if err != nil {
-		return err
-	}
+	delete(fresh, e.ICCID)
 	l.batch.Imported++
 	if len(e.enrolment) > 0 {
 		if err := tx.SetEnrolmentSecret(store.EnrolmentSecret{ICCID: e.ICCID, Hash: [32]byte(e.enrolment), Created: l.now}); err != nil {

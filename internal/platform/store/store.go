@@ -117,6 +117,9 @@ type SIMFilter struct {
 // SIMs are the rows of SIMs, by ICCID.
 type SIMs interface {
 	InsertSIM(SIM) error // ErrExists
+	// InsertSIMs makes the rows of those that have none, the first of two with one ICCID, and returns the
+	// ICCIDs of those that it has made, in any order.
+	InsertSIMs([]SIM) (made []string, err error)
 	SIM(iccid string) (SIM, error)
 	ListSIMs(f SIMFilter, after string, limit int) ([]SIM, error)
 	// UpdateSIM changes Fleet, State, Session, Updated, LastSeen, Attributes, Replaces and Anchors.

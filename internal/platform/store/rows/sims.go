@@ -2,6 +2,8 @@ package rows
 
 import (
 	"encoding/json"
+	"errors"
+	"strings"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/store"
@@ -15,11 +17,47 @@ func scanSIM(row scanner) (s store.SIM, err error) {
 	return s, err
 }
 
+const (
+	insertSIMs = "INSERT INTO sims (" + simColumns + ") VALUES "
+	simValues  = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	// manySIMs go into one statement: one round trip to a database that is elsewhere.
+	manySIMs = 50
+)
+
+var insertManySIMs = insertSIMs + strings.Repeat(simValues+", ", manySIMs-1) + simValues + " ON CONFLICT DO NOTHING RETURNING iccid"
+
+func simRow(s store.SIM) []any {
+	return []any{s.ICCID, s.Fleet, string(s.State), int64(s.KeyVersion), s.Domain, s.Keys, s.Session,
+		micros(s.Created), micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes), s.Replaces, s.Anchors, s.Batch}
+}
+
 // InsertSIM implements [store.SIMs].
 func (t *Tx) InsertSIM(s store.SIM) error {
-	return t.insert("INSERT INTO sims ("+simColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		s.ICCID, s.Fleet, string(s.State), int64(s.KeyVersion), s.Domain, s.Keys, s.Session,
-		micros(s.Created), micros(s.Updated), micros(s.LastSeen), attributesText(s.Attributes), s.Replaces, s.Anchors, s.Batch)
+	return t.insert(insertSIMs+simValues, simRow(s)...)
+}
+
+// InsertSIMs implements [store.SIMs].
+func (t *Tx) InsertSIMs(sims []store.SIM) (made []string, err error) {
+	for len(sims) >= manySIMs {
+		var values []any
+		for _, s := range sims[:manySIMs] {
+			values = append(values, simRow(s)...)
+		}
+		some, err := list(t, func(row scanner) (iccid string, err error) { return iccid, row.Scan(&iccid) }, insertManySIMs, values...)
+		if err != nil {
+			return nil, err
+		}
+		made, sims = append(made, some...), sims[manySIMs:]
+	}
+	for _, s := range sims {
+		switch err := t.InsertSIM(s); {
+		case err == nil:
+			made = append(made, s.ICCID)
+		case !errors.Is(err, store.ErrExists):
+			return nil, err
+		}
+	}
+	return made, nil
 }
 
 // SIM implements [store.SIMs].

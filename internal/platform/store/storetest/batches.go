@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -81,4 +82,50 @@ func batchesLoad(t *testing.T, s store.Store) {
 		}
 		return err
 	})
+}
+
+func manySIMs(t *testing.T, s store.Store) {
+	fill(t, s) // with SIM 0 and others
+	attributes := simRow(1000)
+	attributes.Attributes, attributes.Batch = api.Attributes{"tenant": "north"}, "b"
+	sims := []store.SIM{simRow(0), attributes}
+	for n := range 130 { // several statements, and a rest
+		sims = append(sims, simRow(2000+n), simRow(2000+n))
+	}
+	changed := simRow(1000)
+	changed.Keys = []byte("others")
+	sims = append(sims, changed)
+	var want []string
+	for n := range 130 {
+		want = append(want, iccid(2000+n))
+	}
+	want = append([]string{iccid(1000)}, want...)
+	update(t, s, func(tx store.Tx) error {
+		made, err := tx.InsertSIMs(sims)
+		slices.Sort(made)
+		same(t, "made", made, want)
+		none, err2 := tx.InsertSIMs(sims)
+		same(t, "made again", len(none), 0)
+		nothing, err3 := tx.InsertSIMs(nil)
+		same(t, "made of nothing", len(nothing), 0)
+		return errors.Join(err, err2, err3)
+	})
+	view(t, s, func(tx store.Tx) error {
+		got, err := tx.SIM(iccid(1000))
+		same(t, "the first of two", got, attributes)
+		_, err2 := tx.SIM(iccid(2129))
+		return errors.Join(err, err2)
+	})
+	if err := s.Update(t.Context(), func(tx store.Tx) error {
+		strange := simRow(3000)
+		strange.Fleet = "none of ours"
+		some := append(sims[:0:0], strange)
+		for n := range 60 {
+			some = append(some, simRow(3001+n))
+		}
+		_, err := tx.InsertSIMs(some)
+		return err
+	}); err == nil {
+		t.Error("a SIM of a fleet that is not there was made")
+	}
 }

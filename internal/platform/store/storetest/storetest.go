@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"audit entries are a chain":                                          auditChain,
 		"expiring credentials are found when their time has come":            expiring,
 		"the SIMs of a batch are hidden until it is loaded":                  batchesLoad,
+		"of many SIMs those that are not there yet are made, each once":      manySIMs,
 		"transport keys are used once, and forgotten":                        transportKeysAreUsedOnce,
 		"envelopes are found by their key-encryption key and replaced once":  envelopesMove,
 		"CAs stand in line, one of them issuing, and their steps count":      casStandInLine,
