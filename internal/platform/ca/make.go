@@ -21,6 +21,7 @@ import (
 type Made struct {
 	Row            store.CA // [store.CANext], but for its time
 	folder, placed string
+	isPlaced       bool
 }
 
 // unplaced begins the names of the folders of CAs that were made and are not in their place yet, or that
@@ -53,14 +54,19 @@ func (c *CA) Make(present store.CA) (m *Made, err error) {
 }
 
 // Place puts the keys where this node looks for them. It comes before the commit of the row: a row without keys
-// would be worse than keys without a row, in whose place the next ones come.
+// would be worse than keys without a row, in whose place the next ones come. Placing them again, in a transaction
+// that is run again, changes nothing.
 func (m *Made) Place() error {
+	if m.isPlaced {
+		return nil
+	}
 	if err := os.RemoveAll(m.placed); err != nil {
 		return err
 	}
 	if err := os.Rename(m.folder, m.placed); err != nil {
 		return err
 	}
+	m.isPlaced = true
 	return keyfile.SyncFolder(filepath.Dir(m.placed))
 }
 

@@ -6,6 +6,8 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/fixture"
+	"github.com/simroot/simroot/internal/platform/rollover"
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 func TestARolloverWaitsForTheLastSIM(t *testing.T) {
@@ -83,4 +85,9 @@ func TestAnAbortedRolloverIsAsIfItHadNotBeen(t *testing.T) {
 	}
 	_, err = w.Rollover.Finish(ctx, "test", api.FinishRollover{Force: true})
 	fixture.Refused(t, err, api.CodeConflict)
+}
+
+// newRollover is the rollover of a node over another store.
+func newRollover(rows store.Store, w *fixture.World) *rollover.Rollover {
+	return rollover.New(rollover.Options{Store: rows, CA: w.CA, Clock: w.Now})
 }
