@@ -78,7 +78,7 @@ func onboardingStages(ctx context.Context, r *rig.Rig, dir string) ([]row, error
 		}
 		rows = append(rows, row{
 			"one onboarding after the other, " + kind.name,
-			fmt.Sprintf("median %.1f ms: %.1f ms in the SIM, %.1f ms at the platform and on the way to it (6 round trips, 7 commits)",
+			fmt.Sprintf("median %.1f ms: %.1f ms in the SIM, %.1f ms at the platform and on the way to it (6 round trips, 4 commits)",
 				median(whole), median(inSIM), median(atPlatform)), "",
 		})
 	}
@@ -124,7 +124,7 @@ func serviceRate(ctx context.Context, dir string) (row, error) {
 		return err
 	})
 	return row{
-		fmt.Sprintf("the platform's services alone, %d at once: seven commits, lint and signature", atOnce),
+		fmt.Sprintf("the platform's services alone, %d at once: four commits, lint and signature", atOnce),
 		fmt.Sprintf("%.0f/s; lint and signature of a server certificate, one after the other: %.0f/s", sims/all.Seconds(), signed), "",
 	}, err
 }

@@ -42,7 +42,7 @@ func due(t *testing.T, w *fixture.World, iccid string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	current, err := w.Life.Current(t.Context(), iccid)
+	current, err := w.Current(t.Context(), iccid)
 	if err != nil || len(current) == 0 {
 		return false
 	}
@@ -56,7 +56,7 @@ func due(t *testing.T, w *fixture.World, iccid string) bool {
 // visit is a SIM that comes and does what is wanted of it.
 func visit(t *testing.T, w *fixture.World, iccid string) {
 	t.Helper()
-	current, err := w.Life.Current(t.Context(), iccid)
+	current, err := w.Current(t.Context(), iccid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestOnlyWhatHasFailedIsRetried(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range api.CampaignAttempts {
-		current, err := w.Life.Current(t.Context(), sims[0])
+		current, err := w.Current(t.Context(), sims[0])
 		if err != nil {
 			t.Fatal(err)
 		}

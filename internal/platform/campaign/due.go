@@ -113,18 +113,26 @@ func (k *Campaigns) Anchored(ctx context.Context, iccid, anchors string) error {
 		if err != nil || s.Anchors == anchors {
 			return err
 		}
-		s.Anchors = anchors
-		if err := tx.UpdateSIM(s); err != nil {
+		if err := Anchored(tx, now, &s, anchors); err != nil {
 			return err
 		}
-		open, err := tx.OpenCampaigns(s.Fleet)
-		for _, c := range open {
-			if c.Kind == api.AnchorAll && err == nil {
-				err = done(tx, c.ID, iccid, "", now)
-			}
-		}
-		return err
+		return tx.UpdateSIM(s)
 	})
+}
+
+// Anchored is [Campaigns.Anchored] in a transaction that stores the SIM's row afterwards.
+func Anchored(tx store.Tx, now time.Time, s *store.SIM, anchors string) error {
+	if s.Anchors == anchors {
+		return nil
+	}
+	s.Anchors = anchors
+	open, err := tx.OpenCampaigns(s.Fleet)
+	for _, c := range open {
+		if c.Kind == api.AnchorAll && err == nil {
+			err = done(tx, c.ID, s.ICCID, "", now)
+		}
+	}
+	return err
 }
 
 // Failed notes that a SIM has come, and that what was wanted of it has not worked.

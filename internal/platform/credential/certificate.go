@@ -3,11 +3,13 @@ package credential
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/simroot/simroot/api"
@@ -31,36 +33,35 @@ func (l *Life) Keyed(ctx context.Context, session, id string, key *ecdsa.PublicK
 	if err != nil {
 		return Record{}, err
 	}
-	record, err := l.advance(ctx, session, id, api.Keyed, func(_ store.Tx, _ transition.Cause, c *store.Credential, _ *store.SIM) error {
-		if c.Type != api.CertificateType {
-			return refuse.Conflict("credential %s is a PSK: it has no public key", id)
-		}
-		c.PublicKey = spki
-		return nil
+	record, err := l.advance(ctx, session, id, api.Keyed, func(_ store.Tx, _ transition.Cause, m *move) error {
+		return keyed(&m.Credential, spki)
 	})
-	if err == nil && !bytes.Equal(record.PublicKey, spki) {
-		return Record{}, refuse.Conflict("credential %s is %s with another key: abandon it and request a new one", id, record.State)
+	return sameKey(record, spki, err)
+}
+
+// Certify takes a requested credential to issued: [Life.Keyed] and [Life.Issue] in one transaction. The
+// fleet is as the caller knows it; if its profile has changed since, it is read anew. If the CA fails, the
+// credential is keyed all the same, lest the SIM make another key: Issue goes on from there.
+func (l *Life) Certify(ctx context.Context, session string, c Record, key *ecdsa.PublicKey, fleet api.Fleet) (Record, error) {
+	record, err := l.certify(ctx, session, c, key, fleet)
+	if errors.Is(err, errNotSigned) {
+		_, keyed := l.Keyed(ctx, session, c.ID, key)
+		err = errors.Join(err, keyed)
 	}
 	return record, err
 }
 
 // Issue gives a keyed credential what application servers know it by: a certificate
-// (linted, its intent stored, signed, stored), or the identity of a PSK.
-func (l *Life) Issue(ctx context.Context, session, id string) (record Record, err error) {
-	err = l.ca.Again(ctx, func() (err error) {
-		record, err = l.issue(ctx, session, id)
-		return err
-	})
-	return record, err
-}
-
-func (l *Life) issue(ctx context.Context, session, id string) (Record, error) {
+// (linted, signed, stored), or the identity of a PSK.
+func (l *Life) Issue(ctx context.Context, session, id string) (Record, error) {
 	var c store.Credential
 	var fleet api.Fleet
-	err := l.store.View(ctx, func(tx store.Tx) (err error) {
-		if c, _, err = step(tx, session, id); err != nil {
+	err := l.store.View(ctx, func(tx store.Tx) error {
+		found, err := step(tx, session, id)
+		if err != nil {
 			return err
 		}
+		c = found.Credential
 		fleet, err = tx.Fleet(c.Fleet)
 		return err
 	})
@@ -73,46 +74,102 @@ func (l *Life) issue(ctx context.Context, session, id string) (Record, error) {
 	if c.State != api.Keyed { // too early, too late, or done
 		return l.advance(ctx, session, id, api.Issued, refuseUnless(api.Keyed))
 	}
-
 	key, err := x509.ParsePKIXPublicKey(c.PublicKey)
 	if err != nil {
 		return Record{}, err
 	}
-	now := l.now()
-	subject := ca.Subject{ICCID: c.ICCID, Organization: fleet.Profile.Organization, Fleet: fleet.Name}
-	prepared, err := l.ca.PrepareSIM(subject, key, now.Add(-backdate), now.Add(time.Duration(fleet.Profile.Lifetime)))
-	if err != nil {
-		return Record{}, err
-	}
-	// The intent comes first: no certificate exists of which the store knows nothing.
-	err = l.store.Update(ctx, func(tx store.Tx) error {
-		if err := prepared.On(tx); err != nil {
-			return err
-		}
-		return tx.InsertIntent(store.Intent{Serial: prepared.Serial, Credential: id, TBS: prepared.TBS, Created: now})
+	return l.certify(ctx, session, toRecord(c), key, fleet)
+}
+
+// What certify decides upon.
+var (
+	errNotSigned  = errors.New("credential: the CA gives no certificate")
+	errOldProfile = errors.New("credential: the profile of the fleet has changed")
+)
+
+// certify gives a credential that is requested, or keyed with this key, the certificate of a key.
+//
+// It is signed before the transaction, so that nobody waits for a key in there, and leaves only
+// after it: no certificate is out of which the store knows nothing. One that the transaction
+// does not take is forgotten.
+func (l *Life) certify(ctx context.Context, session string, c Record, key crypto.PublicKey, fleet api.Fleet) (record Record, err error) {
+	err = l.ca.Again(ctx, func() (err error) {
+		record, err = l.sign(ctx, session, c, key, fleet)
+		return err
 	})
+	return record, err
+}
+
+// sign is certify by the CA of this moment.
+func (l *Life) sign(ctx context.Context, session string, c Record, key crypto.PublicKey, fleet api.Fleet) (Record, error) {
+	spki, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		return Record{}, err
 	}
-	der, err := l.ca.Sign(prepared)
-	if err != nil {
-		return Record{}, err
-	}
-	fingerprint := sha256.Sum256(der)
-	return l.advance(ctx, session, id, api.Issued, func(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error {
-		if err := errors.Join(refuseUnless(api.Keyed)(tx, why, c, s), prepared.On(tx)); err != nil {
-			return err
+	for {
+		now := l.now()
+		subject := ca.Subject{ICCID: c.ICCID, Organization: fleet.Profile.Organization, Fleet: fleet.Name}
+		prepared, err := l.ca.PrepareSIM(subject, key, now.Add(-backdate), now.Add(time.Duration(fleet.Profile.Lifetime)))
+		if err != nil {
+			return Record{}, fmt.Errorf("%w: %w", errNotSigned, err)
 		}
-		c.Certificate, c.Fingerprint, c.Serial = der, fingerprint[:], prepared.Serial
-		c.NotBefore, c.NotAfter = prepared.NotBefore, prepared.NotAfter
-		return nil
-	})
+		der, err := l.ca.Sign(prepared)
+		if err != nil {
+			return Record{}, fmt.Errorf("%w: %w", errNotSigned, err)
+		}
+		changed := fleet
+		record, err := l.advance(ctx, session, c.ID, api.Issued, func(tx store.Tx, why transition.Cause, m *move) (err error) {
+			c := &m.Credential
+			if fleet.Name != c.Fleet || fleet.Version != m.FleetVersion {
+				if changed, err = tx.Fleet(c.Fleet); err == nil {
+					err = errOldProfile
+				}
+				return err
+			}
+			if err := prepared.On(tx); err != nil {
+				return err
+			}
+			if c.State == api.Requested {
+				if err := keyed(c, spki); err != nil {
+					return err
+				}
+				m.way = []api.CredentialState{api.Keyed, api.Issued}
+			} else if err := refuseUnless(api.Keyed)(tx, why, m); err != nil {
+				return err
+			}
+			fingerprint := sha256.Sum256(der)
+			c.Certificate, c.Fingerprint, c.Serial = der, fingerprint[:], prepared.Serial
+			c.NotBefore, c.NotAfter = prepared.NotBefore, prepared.NotAfter
+			return nil
+		})
+		if !errors.Is(err, errOldProfile) {
+			return sameKey(record, spki, err)
+		}
+		fleet = changed
+	}
+}
+
+// keyed gives a credential its key.
+func keyed(c *store.Credential, spki []byte) error {
+	if c.Type != api.CertificateType {
+		return refuse.Conflict("credential %s is a PSK: it has no public key", c.ID)
+	}
+	c.PublicKey = spki
+	return nil
+}
+
+// sameKey refuses a credential that was found with another key.
+func sameKey(record Record, spki []byte, err error) (Record, error) {
+	if err == nil && !bytes.Equal(record.PublicKey, spki) {
+		return Record{}, refuse.Conflict("credential %s is %s with another key: abandon it and request a new one", record.ID, record.State)
+	}
+	return record, err
 }
 
 // refuseUnless keeps a row from being filled in a state that the arrow does not begin at.
-func refuseUnless(state api.CredentialState) func(store.Tx, transition.Cause, *store.Credential, *store.SIM) error {
-	return func(_ store.Tx, _ transition.Cause, c *store.Credential, _ *store.SIM) error {
-		if c.State != state {
+func refuseUnless(state api.CredentialState) func(store.Tx, transition.Cause, *move) error {
+	return func(_ store.Tx, _ transition.Cause, m *move) error {
+		if c := m.Credential; c.State != state {
 			return refuse.Conflict("credential %s is %s, not %s", c.ID, c.State, state)
 		}
 		return nil

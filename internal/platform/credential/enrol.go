@@ -262,7 +262,11 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err 
 		}
 	}
 	if p.done == nil {
-		if err := checkEnrolment(tx, e.Fleet, e.ICCID); err != nil {
+		revoked, err := tx.WasRevoked(e.ICCID)
+		if err != nil {
+			return p, err
+		}
+		if err := checkEnrolment(e.Fleet, e.ICCID, revoked); err != nil {
 			return p, err
 		}
 		if err := checkKeyAge(tx, now, e.Fleet, e.ICCID, spki); err != nil {

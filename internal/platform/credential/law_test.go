@@ -55,7 +55,7 @@ var acts = map[string]act{
 			}
 			confirmation = fixture.Confirm(iccid, secret)
 		}
-		_, err := w.Life.Activate(ctx, session, id, confirmation)
+		_, err := w.Life.Activate(ctx, session, id, confirmation, "")
 		return err
 	},
 	"abandon": func(ctx context.Context, w *fixture.World, _, session, id string, _ int, _ *ecdsa.PublicKey) error {

@@ -2,10 +2,10 @@
 //
 //	requested → keyed → issued → delivered → active → superseded | expired | revoked
 //
-// Each arrow is one method, one transaction, one audit entry and one feed entry. A method
-// whose arrow was taken before returns the credential as it stands, so that a relay which
-// lost an answer just asks again. A SIM never has more than one active credential and one
-// under way.
+// Each arrow is one audit entry and one feed entry, in the transaction of the change; arrows that
+// are taken at one moment share it. A method whose arrow was taken before returns the credential
+// as it stands, so that a relay which lost an answer just asks again. A SIM never has more than
+// one active credential and one under way.
 //
 // The methods of the switch-on walk carry the relay session in which the SIM proved itself
 // (registry.Authenticated), and are refused with session_replaced when another session has
@@ -69,33 +69,42 @@ func find(tx store.Tx, id string) (store.Credential, error) {
 	return c, err
 }
 
-// admitted returns a SIM, if it may take a step in the given session.
-func admitted(tx store.Tx, session, iccid string) (store.SIM, error) {
-	s, err := tx.SIM(iccid)
+// admitted refuses a SIM that may not take a step in the given session.
+func admitted(s store.SIM, session string) error {
 	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return s, refuse.UnknownSIM(iccid)
-	case err != nil:
-		return s, err
 	case s.State == api.Suspended:
-		return s, refuse.Suspended(iccid)
+		return refuse.Suspended(s.ICCID)
 	case s.State == api.Terminated:
-		return s, refuse.Terminated(iccid)
+		return refuse.Terminated(s.ICCID)
 	case session == "" || s.Session != session:
-		return s, refuse.With(api.CodeSessionReplaced, http.StatusConflict,
-			"another onboarding of SIM %s took over: only the latest one goes on", iccid)
+		return refuse.With(api.CodeSessionReplaced, http.StatusConflict,
+			"another onboarding of SIM %s took over: only the latest one goes on", s.ICCID)
 	}
-	return s, nil
+	return nil
+}
+
+// standing returns a SIM that may take a step in the given session.
+func standing(tx store.Tx, session, iccid string) (store.Standing, error) {
+	s, err := tx.Standing(iccid)
+	if errors.Is(err, store.ErrNotFound) {
+		return s, refuse.UnknownSIM(iccid)
+	}
+	if err != nil {
+		return s, err
+	}
+	return s, admitted(s.SIM, session)
 }
 
 // step returns a credential for which the given session may take a step.
-func step(tx store.Tx, session, id string) (store.Credential, store.SIM, error) {
-	c, err := find(tx, id)
-	if err != nil {
-		return c, store.SIM{}, err
+func step(tx store.Tx, session, id string) (store.Step, error) {
+	s, err := tx.Step(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return s, refuse.UnknownCredential(id)
 	}
-	s, err := admitted(tx, session, c.ICCID)
-	return c, s, err
+	if err != nil {
+		return s, err
+	}
+	return s, admitted(s.SIM, session)
 }
 
 // ended tells whether the time of a credential is over, even if no job has noted it yet.
@@ -103,22 +112,42 @@ func ended(c store.Credential, now time.Time) bool {
 	return !c.NotAfter.IsZero() && !now.Before(c.NotAfter)
 }
 
-// Current returns the credentials of a SIM that it uses or that are under way: at most
-// one active and one other.
-func (l *Life) Current(ctx context.Context, iccid string) ([]Record, error) {
-	now := l.now()
-	var current []Record
-	err := l.store.View(ctx, func(tx store.Tx) error {
-		all, err := tx.CredentialsOf(iccid, now)
+// Begun is for a SIM that has just proved itself in a session, in the transaction that notes it: it
+// finds the credentials that the SIM uses or that are under way, at most one active and one other. A
+// SIM that has none, of a fleet that asks for no lineage, is given its first one in a slot, unless the slot is
+// [NoSlot] or [Life.Request] would refuse it.
+func (l *Life) Begun(slot int, current *[]Record) func(store.Tx, store.Standing) error {
+	why := l.bySIM()
+	return func(tx store.Tx, s store.Standing) error {
+		*current = nil
+		all, err := tx.CredentialsOf(s.SIM.ICCID, why.Time)
+		if err != nil {
+			return err
+		}
+		unfinished := false // even if its time is over
 		for _, c := range all {
-			if !c.State.Final() && !ended(c, now) {
-				current = append(current, toRecord(c))
+			unfinished = unfinished || !c.State.Final()
+			if !c.State.Final() && !ended(c, why.Time) {
+				*current = append(*current, toRecord(c))
 			}
 		}
+		if unfinished || slot == NoSlot || s.Fleet.Profile.Grace > 0 {
+			return nil
+		}
+		c, err := request(tx, why, s, all, slot, nil)
+		var refusal *api.Error
+		if errors.As(err, &refusal) { // the SIM has come all the same
+			return nil
+		}
+		if err == nil {
+			*current = append(*current, toRecord(c))
+		}
 		return err
-	})
-	return current, err
+	}
 }
+
+// NoSlot is none of the two slots of a SIM.
+const NoSlot = -1
 
 // Request decides to give a SIM a credential in a slot, which its active one must not
 // occupy. If one is under way already it is returned instead, whatever its slot. Where the
@@ -130,27 +159,26 @@ func (l *Life) Request(ctx context.Context, session, iccid string, slot int, pro
 	}
 	why := l.bySIM()
 	err = l.store.Update(ctx, func(tx store.Tx) error {
-		c, err := request(tx, why, session, iccid, slot, proved)
+		s, err := standing(tx, session, iccid)
+		if err != nil {
+			return err
+		}
+		all, err := tx.CredentialsOf(iccid, why.Time)
+		if err != nil {
+			return err
+		}
+		c, err := request(tx, why, s, all, slot, proved)
 		record = toRecord(c)
 		return err
 	})
 	return record, err
 }
 
-func request(tx store.Tx, why transition.Cause, session, iccid string, slot int, proved *ecdsa.PublicKey) (store.Credential, error) {
-	s, err := admitted(tx, session, iccid)
-	if err != nil {
-		return store.Credential{}, err
-	}
-	fleet, err := tx.Fleet(s.Fleet)
-	if err != nil {
-		return store.Credential{}, err
-	}
-	if err := checkEnrolment(tx, fleet, iccid); err != nil {
-		return store.Credential{}, err
-	}
-	all, err := tx.CredentialsOf(iccid, why.Time)
-	if err != nil {
+// request is Request for a SIM with the given credentials. It refuses before it changes anything but
+// the state of credentials whose time is over.
+func request(tx store.Tx, why transition.Cause, s store.Standing, all []store.Credential, slot int, proved *ecdsa.PublicKey) (store.Credential, error) {
+	iccid, fleet := s.SIM.ICCID, s.Fleet
+	if err := checkEnrolment(fleet, iccid, s.Revoked); err != nil {
 		return store.Credential{}, err
 	}
 	holds := false // a credential that is good
@@ -179,7 +207,7 @@ func request(tx store.Tx, why transition.Cause, session, iccid string, slot int,
 		return store.Credential{}, err
 	}
 	c := store.Credential{Credential: api.Credential{
-		ID: newID(why.Time), ICCID: iccid, Fleet: s.Fleet, Type: fleet.Profile.Type, Slot: slot,
+		ID: newID(why.Time), ICCID: iccid, Fleet: fleet.Name, Type: fleet.Profile.Type, Slot: slot,
 	}}
 	return c, transition.Requested(tx, why, &c)
 }
@@ -193,31 +221,39 @@ func newID(now time.Time) string {
 	return hex.EncodeToString(b[:])
 }
 
-// advance takes a credential one arrow further within a session. Credentials that have
-// come at least that far are returned as they are; prepare fills the row, and may refuse.
-func (l *Life) advance(ctx context.Context, session, id string, to api.CredentialState, prepare func(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error) (record Record, err error) {
+// move is a credential that is about to go a way, most often of one arrow.
+type move struct {
+	store.Step
+	way []api.CredentialState
+}
+
+// advance takes a credential to a further state within a session. Credentials that have come at least that
+// far are returned as they are; prepare fills the row, may refuse, and may put an arrow before the one.
+func (l *Life) advance(ctx context.Context, session, id string, to api.CredentialState, prepare func(tx store.Tx, why transition.Cause, m *move) error) (record Record, err error) {
 	why := l.bySIM()
 	err = l.store.Update(ctx, func(tx store.Tx) error {
-		c, s, err := step(tx, session, id)
+		found, err := step(tx, session, id)
 		if err != nil {
 			return err
 		}
+		m := move{found, []api.CredentialState{to}}
+		c := &m.Credential
 		if !c.State.Final() && reached(c.State, to) {
-			record = toRecord(c)
+			record = toRecord(*c)
 			return nil
 		}
-		if ended(c, why.Time) && !c.State.Final() {
+		if ended(*c, why.Time) && !c.State.Final() {
 			return refuse.Conflict("credential %s ended at %s before it was %s: request a new one", id, c.NotAfter.Format(time.RFC3339), to)
 		}
 		if prepare != nil {
-			if err := prepare(tx, why, &c, &s); err != nil {
+			if err := prepare(tx, why, &m); err != nil {
 				return err
 			}
 		}
-		if err := transition.Credential(tx, why, &c, to); err != nil {
+		if err := transition.Through(tx, why, c, m.way...); err != nil {
 			return err
 		}
-		record = toRecord(c)
+		record = toRecord(*c)
 		return nil
 	})
 	return record, err
@@ -241,7 +277,8 @@ func (l *Life) Abandon(ctx context.Context, session, id, note string) error {
 	why := l.bySIM()
 	why.Note = note
 	return l.store.Update(ctx, func(tx store.Tx) error {
-		c, _, err := step(tx, session, id)
+		found, err := step(tx, session, id)
+		c := found.Credential
 		if err != nil || c.State.Final() {
 			return err
 		}

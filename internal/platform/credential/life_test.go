@@ -13,6 +13,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/audit"
 	"github.com/simroot/simroot/internal/platform/credential"
 	"github.com/simroot/simroot/internal/platform/fixture"
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // begun is a SIM that has proved itself, and its requested credential.
@@ -79,7 +80,7 @@ func TestARepeatedStepIsAnsweredFromTheStateFound(t *testing.T) {
 		func() (credential.Record, error) { return w.Life.Keyed(ctx, fixture.Session, c.ID, key) },
 		func() (credential.Record, error) { return w.Life.Issue(ctx, fixture.Session, c.ID) },
 		func() (credential.Record, error) { return w.Life.Deliver(ctx, fixture.Session, c.ID) },
-		func() (credential.Record, error) { return w.Life.Activate(ctx, fixture.Session, c.ID, nil) },
+		func() (credential.Record, error) { return w.Life.Activate(ctx, fixture.Session, c.ID, nil, "") },
 	}
 	for i, step := range steps {
 		first, err := step()
@@ -103,6 +104,134 @@ func TestARepeatedStepIsAnsweredFromTheStateFound(t *testing.T) {
 	}
 }
 
+func TestASIMThatComesIsGivenItsFirstCredentialAtOnce(t *testing.T) {
+	w := fixture.New(t)
+	ctx := t.Context()
+	comes := func(iccid string, slot int) (current []credential.Record) {
+		t.Helper()
+		if err := w.Registry.Authenticated(ctx, iccid, fixture.Session, w.Life.Begun(slot, &current)); err != nil {
+			t.Fatal(err)
+		}
+		return current
+	}
+	iccid := w.SIM(t, "meters")
+	if current := comes(iccid, credential.NoSlot); len(current) != 0 {
+		t.Errorf("without a slot there is %v", current)
+	}
+	first := comes(iccid, 1)
+	if len(first) != 1 || first[0].State != api.Requested || first[0].Slot != 1 {
+		t.Fatalf("got %+v", first)
+	}
+	if again := comes(iccid, 0); !reflect.DeepEqual(again, first) {
+		t.Errorf("when it comes again there is %+v, want %+v", again, first)
+	}
+	if c, err := w.Life.Request(ctx, fixture.Session, iccid, 1, nil); err != nil || c.ID != first[0].ID {
+		t.Errorf("a request makes another: %v, %v", c.ID, err)
+	}
+	// One that may have none has come all the same, and hears why when it asks.
+	if _, err := w.Life.Revoke(ctx, "test", first[0].ID, api.Change{}); err != nil {
+		t.Fatal(err)
+	}
+	w.Pass(time.Hour)
+	if current := comes(iccid, 1); len(current) != 0 {
+		t.Errorf("a SIM that was revoked is given %+v", current)
+	}
+	if s, err := w.Registry.SIM(ctx, iccid); err != nil || !s.LastSeen.Equal(w.Now()) {
+		t.Errorf("it was last seen at %s, %v", s.LastSeen, err)
+	}
+	_, err := w.Life.Request(ctx, fixture.Session, iccid, 1, nil)
+	fixture.Refused(t, err, api.CodeReenrolment)
+}
+
+func TestACertificateFollowsTheProfileOfItsMoment(t *testing.T) {
+	w := fixture.New(t)
+	ctx := t.Context()
+	iccid, c := begun(t, w, "meters")
+	_, before, _, err := w.Registry.Admit(ctx, iccid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := before
+	wanted.Profile.Lifetime = api.Duration(50 * 24 * time.Hour)
+	if _, err := w.Registry.UpdateFleet(ctx, "test", "meters", wanted); err != nil {
+		t.Fatal(err)
+	}
+	key, err := fixture.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := w.Life.Certify(ctx, fixture.Session, c, key, before)
+	if want := w.Now().Add(50 * 24 * time.Hour).Truncate(time.Second); err != nil || issued.State != api.Issued || !issued.NotAfter.Equal(want) {
+		t.Errorf("a certificate that ends at %s, %v; want %s", issued.NotAfter, err, want)
+	}
+	again, err := w.Life.Certify(ctx, fixture.Session, c, key, before)
+	if err != nil || !reflect.DeepEqual(again, issued) {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	other, err := fixture.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Life.Certify(ctx, fixture.Session, c, other, before)
+	fixture.Refused(t, err, api.CodeConflict)
+}
+
+func TestAKeyOutlivesTheFailureOfTheCA(t *testing.T) {
+	w := fixture.New(t)
+	ctx := t.Context()
+	iccid, c := begun(t, w, "meters")
+	_, fleet, _, err := w.Registry.Admit(ctx, iccid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := fixture.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Pass(100 * 365 * 24 * time.Hour) // the CA's certificate has ended
+	if _, err := w.Life.Certify(ctx, fixture.Session, c, key, fleet); err == nil {
+		t.Fatal("a CA whose certificate has ended has issued one")
+	}
+	if kept, err := w.Life.Credential(ctx, c.ID); err != nil || kept.State != api.Keyed {
+		t.Errorf("the credential is %s, %v", kept.State, err)
+	}
+}
+
+func TestTrustAnchorsAreNotedWithTheActivation(t *testing.T) {
+	w := fixture.New(t)
+	ctx := t.Context()
+	iccid, c := w.Provisioned(t, "meters")
+	for _, slot := range []int{1, 0} {
+		next, err := w.Life.Request(ctx, fixture.Session, iccid, slot, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := fixture.Key()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []string{"keyed", "issue", "deliver"} {
+			if err := acts[step](ctx, w, iccid, fixture.Session, next.ID, slot, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set := "set " + next.ID
+		if next, err = w.Life.Activate(ctx, fixture.Session, next.ID, nil, set); err != nil || next.ID == c.ID {
+			t.Fatal(next.ID, err)
+		}
+		err = w.Store.View(ctx, func(tx store.Tx) error {
+			s, err := tx.SIM(iccid)
+			if s.Anchors != set || s.State != api.Provisioned {
+				t.Errorf("the SIM is %s and holds %q, want %q", s.State, s.Anchors, set)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestNoStepIsSkipped(t *testing.T) {
 	w := fixture.New(t)
 	ctx := t.Context()
@@ -111,7 +240,7 @@ func TestNoStepIsSkipped(t *testing.T) {
 	fixture.Refused(t, err, api.CodeConflict)
 	_, err = w.Life.Deliver(ctx, fixture.Session, c.ID)
 	fixture.Refused(t, err, api.CodeConflict)
-	_, err = w.Life.Activate(ctx, fixture.Session, c.ID, nil)
+	_, err = w.Life.Activate(ctx, fixture.Session, c.ID, nil, "")
 	fixture.Refused(t, err, api.CodeConflict)
 	_, _, err = w.Life.KeyedSecret(ctx, fixture.Session, c.ID)
 	fixture.Refused(t, err, api.CodeConflict)
@@ -167,7 +296,7 @@ func TestRotationSupersedesTheOldCredential(t *testing.T) {
 	if c, err := w.Life.Credential(t.Context(), old.ID); err != nil || c.State != api.Superseded {
 		t.Errorf("the old one is %s, %v", c.State, err)
 	}
-	current, err := w.Life.Current(t.Context(), iccid)
+	current, err := w.Current(t.Context(), iccid)
 	if err != nil || len(current) != 1 || current[0].ID != fresh.ID {
 		t.Errorf("current: %v, %v", current, err)
 	}
@@ -194,12 +323,12 @@ func TestThePSKIsMadeOnceAndConfirmedByTheSIM(t *testing.T) {
 	if _, err := w.Life.Deliver(ctx, fixture.Session, c.ID); err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.Life.Activate(ctx, fixture.Session, c.ID, nil)
+	_, err = w.Life.Activate(ctx, fixture.Session, c.ID, nil, "")
 	fixture.Refused(t, err, api.CodeBadRequest)
 	wrong := fixture.Confirm(iccid, bytes.Repeat([]byte{1}, 32))
-	_, err = w.Life.Activate(ctx, fixture.Session, c.ID, wrong)
+	_, err = w.Life.Activate(ctx, fixture.Session, c.ID, wrong, "")
 	fixture.Refused(t, err, api.CodeCardMisbehaved)
-	active, err := w.Life.Activate(ctx, fixture.Session, c.ID, fixture.Confirm(iccid, secret))
+	active, err := w.Life.Activate(ctx, fixture.Session, c.ID, fixture.Confirm(iccid, secret), "")
 	if err != nil || active.State != api.Active || active.Confirmation == nil {
 		t.Fatal(active, err)
 	}
@@ -314,7 +443,7 @@ func TestCredentialsExpireWhenTheirTimeIsOver(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	w.Pass(c.NotAfter.Sub(w.Now()))
-	if current, err := w.Life.Current(ctx, iccid); len(current) != 0 || err != nil {
+	if current, err := w.Current(ctx, iccid); len(current) != 0 || err != nil {
 		t.Error("a credential is current after its end", err)
 	}
 	if n, err := w.Life.Expire(ctx, w.Now()); n != 1 || err != nil {

@@ -15,16 +15,12 @@ import (
 )
 
 // checkEnrolment refuses a SIM that was revoked, unless its fleet allows it to come back.
-func checkEnrolment(tx store.Tx, fleet api.Fleet, iccid string) error {
-	if fleet.Profile.AllowReenrolment {
+func checkEnrolment(fleet api.Fleet, iccid string, revoked bool) error {
+	if !revoked || fleet.Profile.AllowReenrolment {
 		return nil
 	}
-	revoked, err := tx.WasRevoked(iccid)
-	if err == nil && revoked {
-		err = refuse.With(api.CodeReenrolment, http.StatusForbidden,
-			"a credential of SIM %s was revoked, and fleet %s does not allow it a new one", iccid, fleet.Name)
-	}
-	return err
+	return refuse.With(api.CodeReenrolment, http.StatusForbidden,
+		"a credential of SIM %s was revoked, and fleet %s does not allow it a new one", iccid, fleet.Name)
 }
 
 // aDay is the time in which the credentials that a SIM begins are counted.
@@ -99,15 +95,11 @@ func checkKeyAge(tx store.Tx, now time.Time, fleet api.Fleet, iccid string, spki
 func (l *Life) Renewable(ctx context.Context, c Record) (young bool, err error) {
 	now := l.now()
 	err = l.store.View(ctx, func(tx store.Tx) error {
-		s, err := tx.SIM(c.ICCID)
+		s, err := tx.Standing(c.ICCID)
 		if err != nil {
 			return err
 		}
-		fleet, err := tx.Fleet(s.Fleet)
-		if err != nil {
-			return err
-		}
-		err = checkKeyAge(tx, now, fleet, c.ICCID, c.PublicKey)
+		err = checkKeyAge(tx, now, s.Fleet, c.ICCID, c.PublicKey)
 		young = err == nil
 		if api.HasCode(err, api.CodeKeyTooOld) {
 			err = nil
@@ -144,15 +136,11 @@ func (l *Life) Renew(ctx context.Context, session, iccid string) (record Record,
 }
 
 func renew(tx store.Tx, why transition.Cause, session, iccid string) (c store.Credential, err error) {
-	s, err := admitted(tx, session, iccid)
+	s, err := standing(tx, session, iccid)
 	if err != nil {
 		return c, err
 	}
-	fleet, err := tx.Fleet(s.Fleet)
-	if err != nil {
-		return c, err
-	}
-	if err := checkEnrolment(tx, fleet, iccid); err != nil {
+	if err := checkEnrolment(s.Fleet, iccid, s.Revoked); err != nil {
 		return c, err
 	}
 	all, err := tx.CredentialsOf(iccid, why.Time)
@@ -173,17 +161,17 @@ func renew(tx store.Tx, why transition.Cause, session, iccid string) (c store.Cr
 			return all[i], nil
 		}
 	}
-	if active == nil || active.Type != api.CertificateType || fleet.Profile.Type != api.CertificateType || ended(*active, why.Time) {
+	if active == nil || active.Type != api.CertificateType || s.Fleet.Profile.Type != api.CertificateType || ended(*active, why.Time) {
 		return c, refuse.Conflict("SIM %s has no active certificate to renew: request a new credential", iccid)
 	}
-	if err := checkKeyAge(tx, why.Time, fleet, iccid, active.PublicKey); err != nil {
+	if err := checkKeyAge(tx, why.Time, s.Fleet, iccid, active.PublicKey); err != nil {
 		return c, err
 	}
-	if err := checkRate(tx, why.Time, fleet, iccid); err != nil {
+	if err := checkRate(tx, why.Time, s.Fleet, iccid); err != nil {
 		return c, err
 	}
 	c = store.Credential{
-		Credential: api.Credential{ID: newID(why.Time), ICCID: iccid, Fleet: s.Fleet, Type: active.Type, Slot: active.Slot},
+		Credential: api.Credential{ID: newID(why.Time), ICCID: iccid, Fleet: s.Fleet.Name, Type: active.Type, Slot: active.Slot},
 	}
 	if err := transition.Requested(tx, why, &c); err != nil {
 		return c, err

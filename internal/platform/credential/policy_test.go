@@ -50,7 +50,7 @@ func TestARenewalKeepsTheKeyAndBothAreAcceptedUntilItIsInUse(t *testing.T) {
 	if before, err := w.Life.Credential(ctx, old.ID); err != nil || !before.State.Accepted() || !next.State.Accepted() {
 		t.Errorf("during the overlap they are %s and %s, %v", before.State, next.State, err)
 	}
-	if _, err = w.Life.Activate(ctx, fixture.Session, next.ID, nil); err != nil {
+	if _, err = w.Life.Activate(ctx, fixture.Session, next.ID, nil, ""); err != nil {
 		t.Fatal(err)
 	}
 	if before, err := w.Life.Credential(ctx, old.ID); err != nil || before.State != api.Superseded {
@@ -93,7 +93,7 @@ func TestAKeyIsCertifiedForAsLongAsItsFleetAllows(t *testing.T) {
 		if err == nil {
 			if _, err = w.Life.Issue(ctx, fixture.Session, c.ID); err == nil {
 				if _, err = w.Life.Deliver(ctx, fixture.Session, c.ID); err == nil {
-					return w.Life.Activate(ctx, fixture.Session, c.ID, nil)
+					return w.Life.Activate(ctx, fixture.Session, c.ID, nil, "")
 				}
 			}
 		}

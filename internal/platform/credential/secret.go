@@ -9,6 +9,7 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/internal/platform/campaign"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/transition"
@@ -34,7 +35,8 @@ func (l *Life) KeyedSecret(ctx context.Context, session, id string) ([]byte, Rec
 	if err != nil {
 		return nil, Record{}, err
 	}
-	record, err := l.advance(ctx, session, id, api.Keyed, func(_ store.Tx, _ transition.Cause, c *store.Credential, _ *store.SIM) error {
+	record, err := l.advance(ctx, session, id, api.Keyed, func(_ store.Tx, _ transition.Cause, m *move) error {
+		c := &m.Credential
 		if c.Type != api.PSKType {
 			return refuse.Conflict("credential %s is a certificate: its key is made in the SIM", id)
 		}
@@ -117,10 +119,11 @@ func (l *Life) giveOut(ctx context.Context, c store.Credential) ([]byte, error) 
 // issueIdentity gives a PSK the identity under which the SIM presents it: the ICCID, a
 // dot, and the end of the credential's ID.
 func (l *Life) issueIdentity(ctx context.Context, session, id string, fleet api.Fleet) (Record, error) {
-	return l.advance(ctx, session, id, api.Issued, func(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error {
-		if err := refuseUnless(api.Keyed)(tx, why, c, s); err != nil {
+	return l.advance(ctx, session, id, api.Issued, func(tx store.Tx, why transition.Cause, m *move) error {
+		if err := refuseUnless(api.Keyed)(tx, why, m); err != nil {
 			return err
 		}
+		c := &m.Credential
 		c.Identity = c.ICCID + "." + c.ID[len(c.ID)-12:]
 		c.NotBefore = why.Time.Add(-backdate).Truncate(time.Second)
 		c.NotAfter = why.Time.Add(time.Duration(fleet.Profile.Lifetime)).Truncate(time.Second)
@@ -130,30 +133,51 @@ func (l *Life) issueIdentity(ctx context.Context, session, id string, fleet api.
 
 // Activate notes that the SIM uses the credential: in one transaction this one becomes
 // active, the one before it superseded, and the SIM provisioned. A PSK needs the SIM's
-// confirmation that it holds the secret, a certificate has none.
-func (l *Life) Activate(ctx context.Context, session, id string, confirmation *api.Confirmation) (Record, error) {
-	c, err := l.Credential(ctx, id)
-	if err != nil {
-		return Record{}, err
-	}
-	if c.Type == api.PSKType && c.State == api.Delivered {
-		if err := l.confirm(ctx, c, confirmation); err != nil {
+// confirmation that it holds the secret, a certificate has none. Anchors is the set of trust anchors that the SIM is
+// known to hold now, or "".
+func (l *Life) Activate(ctx context.Context, session, id string, confirmation *api.Confirmation, anchors string) (Record, error) {
+	if confirmation != nil { // a certificate need not be looked at before the transaction
+		c, err := l.Credential(ctx, id)
+		if err != nil {
 			return Record{}, err
 		}
+		if c.Type != api.PSKType {
+			return Record{}, refuse.BadRequest("credential %s is a certificate: there is nothing to confirm", id)
+		}
+		if c.State == api.Delivered {
+			if err := l.confirm(ctx, c, confirmation); err != nil {
+				return Record{}, err
+			}
+		}
 	}
-	if c.Type != api.PSKType && confirmation != nil {
-		return Record{}, refuse.BadRequest("credential %s is a certificate: there is nothing to confirm", id)
-	}
-	return l.advance(ctx, session, id, api.Active, func(tx store.Tx, why transition.Cause, c *store.Credential, s *store.SIM) error {
-		if err := refuseUnless(api.Delivered)(tx, why, c, s); err != nil {
+	return l.advance(ctx, session, id, api.Active, func(tx store.Tx, why transition.Cause, m *move) error {
+		if err := refuseUnless(api.Delivered)(tx, why, m); err != nil {
 			return err
+		}
+		c, s := &m.Credential, &m.SIM
+		if c.Type == api.PSKType && confirmation == nil {
+			return unconfirmed(c.ID)
 		}
 		c.Confirmation = confirmation
 		if err := supersedeActive(tx, why, c); err != nil {
 			return err
 		}
+		known := s.Anchors
+		if anchors != "" {
+			if err := campaign.Anchored(tx, why.Time, s, anchors); err != nil {
+				return err
+			}
+		}
+		if s.State == api.Provisioned && s.Anchors != known {
+			return tx.UpdateSIM(*s)
+		}
 		return provisioned(tx, why, s)
 	})
+}
+
+// unconfirmed is the refusal of a PSK that is activated without the SIM's word.
+func unconfirmed(id string) error {
+	return refuse.BadRequest("credential %s: a PSK is activated with the SIM's proof over a challenge of %d bytes", id, perso.ChallengeSize)
 }
 
 // supersede ends a credential whose successor is in use, as its fleet wants it.
@@ -170,8 +194,8 @@ func supersede(tx store.Tx, why transition.Cause, c *store.Credential) error {
 
 // confirm checks a SIM's proof that it holds a PSK.
 func (l *Life) confirm(ctx context.Context, c api.Credential, given *api.Confirmation) error {
-	if given == nil || len(given.Challenge) != perso.ChallengeSize {
-		return refuse.BadRequest("credential %s: a PSK is activated with the SIM's proof over a challenge of %d bytes", c.ID, perso.ChallengeSize)
+	if len(given.Challenge) != perso.ChallengeSize {
+		return unconfirmed(c.ID)
 	}
 	secret, err := l.secret(ctx, c.ID)
 	if err != nil {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/audit"
@@ -13,18 +14,12 @@ import (
 // Admit returns what the relay needs to speak with a SIM. It refuses a SIM that is
 // unknown, suspended or terminated.
 func (r *Registry) Admit(ctx context.Context, iccid string) (api.SIM, api.Fleet, SIMKeys, error) {
-	var row store.SIM
-	var f api.Fleet
+	var s store.Standing
 	err := r.store.View(ctx, func(tx store.Tx) (err error) {
-		if row, err = sim(tx, iccid); err != nil {
-			return err
-		}
-		if err = welcome(row); err != nil {
-			return err
-		}
-		f, err = fleet(tx, row.Fleet)
+		s, err = standing(tx, iccid)
 		return err
 	})
+	row := s.SIM
 	if err != nil {
 		return api.SIM{}, api.Fleet{}, SIMKeys{}, err
 	}
@@ -32,10 +27,22 @@ func (r *Registry) Admit(ctx context.Context, iccid string) (api.SIM, api.Fleet,
 	if err != nil {
 		return api.SIM{}, api.Fleet{}, SIMKeys{}, err
 	}
-	return row.SIM, f, SIMKeys{
+	return row.SIM, s.Fleet, SIMKeys{
 		KeyVersion: row.KeyVersion, Domain: row.Domain,
 		ENC: keys[:16:16], MAC: keys[16:32:32], DEK: keys[32:48:48],
 	}, nil
+}
+
+// standing returns a SIM that may come.
+func standing(tx store.Tx, iccid string) (store.Standing, error) {
+	s, err := tx.Standing(iccid)
+	if errors.Is(err, store.ErrNotFound) {
+		return s, refuse.UnknownSIM(iccid)
+	}
+	if err != nil {
+		return s, err
+	}
+	return s, welcome(s.SIM)
 }
 
 // welcome refuses a SIM that may not come.
@@ -51,25 +58,29 @@ func welcome(s store.SIM) error {
 
 // Authenticated notes that a SIM has proved itself in a relay session, which takes over the
 // SIM: from now on every step for one of its credentials must come from that session.
-// The first time the SIM becomes seen.
-func (r *Registry) Authenticated(ctx context.Context, iccid, session string) error {
+// The first time the SIM becomes seen. What else is to happen at that moment is done in the same transaction.
+func (r *Registry) Authenticated(ctx context.Context, iccid, session string, then ...func(store.Tx, store.Standing) error) error {
 	if session == "" {
 		return refuse.BadRequest("a relay session without a name cannot take over a SIM")
 	}
 	now := r.now()
 	return r.store.Update(ctx, func(tx store.Tx) error {
-		row, err := sim(tx, iccid)
+		s, err := standing(tx, iccid)
 		if err != nil {
 			return err
 		}
-		if err := welcome(row); err != nil {
-			return err
+		s.SIM.Session, s.SIM.LastSeen = session, now
+		if s.SIM.State == api.Imported {
+			err = transition.SIM(tx, transition.Cause{Time: now, Actor: audit.TheSIM}, &s.SIM, api.Seen)
+		} else {
+			err = tx.UpdateSIM(s.SIM)
 		}
-		row.Session, row.LastSeen = session, now
-		if row.State == api.Imported {
-			return transition.SIM(tx, transition.Cause{Time: now, Actor: audit.TheSIM}, &row, api.Seen)
+		for _, also := range then {
+			if err == nil {
+				err = also(tx, s)
+			}
 		}
-		return tx.UpdateSIM(row)
+		return err
 	})
 }
 

@@ -68,9 +68,12 @@ func (w *walk) heldAnchors(store contents) bool {
 	return len(ops)+len(activate)+len(deactivate) == 0
 }
 
+// countsAnchors tells whether it is of interest which trust anchors the SIM holds.
+func (w *walk) countsAnchors() bool { return w.campaigns != nil && len(w.anchorRefs()) > 0 }
+
 // anchored tells the campaigns that the SIM holds the trust anchors.
 func (w *walk) anchored() error {
-	if w.campaigns == nil || len(w.anchorRefs()) == 0 {
+	if !w.countsAnchors() {
 		return nil
 	}
 	return w.campaigns.Anchored(w.ctx, string(w.iccid), w.anchors.Set)

@@ -19,7 +19,7 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 		if key, err = w.generate(c.Slot, store); err != nil {
 			return c, err
 		}
-		if c, err = w.life.Keyed(w.ctx, w.session, c.ID, key); err != nil {
+		if c, err = w.life.Certify(w.ctx, w.session, c, key, w.fleet); err != nil {
 			return c, err
 		}
 	}
@@ -31,7 +31,7 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 	slot := w.fleet.Profile.Slots[c.Slot]
 	onSIM := c.State == api.Delivered && w.holds(c, store, true) // the SIM had committed, and its answer was lost
 	if half, _ := store.get(iotsafe.PublicKey, slot.PublicKey); onSIM && half.Active {
-		return w.life.Activate(w.ctx, w.session, c.ID, nil)
+		return w.activate(c, store, nil)
 	}
 	if w.renewing && !onSIM {
 		if c, err = w.prepareRenewal(c, store); err != nil {
@@ -57,7 +57,7 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 			return c, err
 		}
 		w.wrote = true
-		return w.life.Activate(w.ctx, w.session, c.ID, nil)
+		return w.activate(c, store, nil)
 	}
 	if err != nil {
 		return c, err
@@ -66,7 +66,7 @@ func (w *walk) deliverCertificate(c credential.Record, store contents) (credenti
 	if _, err := w.personalize(w.switchTo(c.Slot, store)...); err != nil {
 		return c, err
 	}
-	return w.life.Activate(w.ctx, w.session, c.ID, nil)
+	return w.activate(c, store, nil)
 }
 
 // deactivating adds the files that go out of use.

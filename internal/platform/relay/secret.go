@@ -37,7 +37,7 @@ func (w *walk) deliverSecret(c credential.Record, store contents) (credential.Re
 		}
 		want := perso.SecretProof(secret, prove.Challenge, w.iccid.File())
 		if hmac.Equal(confirmation.Proof, want[:]) {
-			return w.life.Activate(w.ctx, w.session, c.ID, confirmation)
+			return w.activate(c, store, confirmation)
 		}
 	}
 	if w.onTrial() {
@@ -64,7 +64,7 @@ func (w *walk) deliverSecret(c credential.Record, store contents) (credential.Re
 	if err != nil {
 		return c, err
 	}
-	return w.life.Activate(w.ctx, w.session, c.ID, confirmation)
+	return w.activate(c, store, confirmation)
 }
 
 // confirmationOf is the SIM's answer to a request to prove that it holds its secret.

@@ -70,10 +70,7 @@ func (w *walk) run() (*api.RelayResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.registry.Authenticated(w.ctx, string(w.iccid), w.session); err != nil {
-		return nil, err
-	}
-	active, unfinished, err := w.current()
+	active, unfinished, err := w.begun(store)
 	if err != nil {
 		return nil, err
 	}
@@ -101,11 +98,6 @@ func (w *walk) run() (*api.RelayResult, error) {
 	}
 	if err != nil {
 		return nil, err
-	}
-	if w.wrote || w.heldAnchors(store) {
-		if err := w.anchored(); err != nil {
-			return nil, err
-		}
 	}
 	return w.end(c, true), nil
 }
@@ -153,10 +145,11 @@ func (w *walk) comeAgain(c credential.Record) time.Time {
 	return at
 }
 
-// current finds the SIM's active credential and the one under way, if there are any.
-func (w *walk) current() (active, unfinished *credential.Record, err error) {
-	records, err := w.life.Current(w.ctx, string(w.iccid))
-	if err != nil {
+// begun notes that the SIM has proved itself, and finds its active credential and the one under way, if
+// there are any. One that has none may be given its first by this.
+func (w *walk) begun(store contents) (active, unfinished *credential.Record, err error) {
+	var records []credential.Record
+	if err := w.registry.Authenticated(w.ctx, string(w.iccid), w.session, w.life.Begun(w.freeSlot(store), &records)); err != nil {
 		return nil, nil, err
 	}
 	for i := range records {
@@ -215,12 +208,9 @@ func (w *walk) choose(active, unfinished *credential.Record, store contents) (cr
 			return credential.Record{}, err
 		}
 	}
-	slot := 0
-	switch {
-	case active != nil:
+	slot := w.freeSlot(store)
+	if active != nil {
 		slot = 1 - active.Slot
-	case w.slotInUse(0, store) && !w.slotInUse(1, store):
-		slot = 1
 	}
 	return w.life.Request(w.ctx, w.session, string(w.iccid), slot, proved)
 }
@@ -263,6 +253,14 @@ func keyMatches(c credential.Record, key perso.State) bool {
 	return err == nil && key.Digest == perso.Digest(point)
 }
 
+// freeSlot is where the credential goes of a SIM that has none.
+func (w *walk) freeSlot(store contents) int {
+	if w.slotInUse(0, store) && !w.slotInUse(1, store) {
+		return 1
+	}
+	return 0
+}
+
 func (w *walk) slotInUse(i int, store contents) bool {
 	for _, ref := range slotRefs(w.fleet.Profile, i) {
 		if s, there := store[ref]; there && s.Active {
@@ -302,6 +300,15 @@ func (w *walk) deliver(c credential.Record, prepare, commit []perso.Op) (credent
 	}
 	answers, err := w.proceed(commands[last])
 	return c, answers, err
+}
+
+// activate notes that the SIM uses a credential, and the trust anchors that it holds.
+func (w *walk) activate(c credential.Record, store contents, confirmation *api.Confirmation) (credential.Record, error) {
+	anchors := ""
+	if (w.wrote || w.heldAnchors(store)) && w.countsAnchors() {
+		anchors = w.anchors.Set
+	}
+	return w.life.Activate(w.ctx, w.session, c.ID, confirmation, anchors)
 }
 
 // onTrial tells whether a new credential is tried before it takes the place of the one in

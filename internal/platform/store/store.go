@@ -108,6 +108,14 @@ type SIM struct {
 	Batch string
 }
 
+// Standing is a SIM, and what decides whether it may have a credential.
+type Standing struct {
+	SIM   SIM
+	Fleet api.Fleet
+	// Revoked is what [Credentials.WasRevoked] tells.
+	Revoked bool
+}
+
 // SIMFilter restricts a list; empty fields restrict nothing.
 type SIMFilter struct {
 	Fleet string
@@ -121,6 +129,7 @@ type SIMs interface {
 	// ICCIDs of those that it has made, in any order.
 	InsertSIMs([]SIM) (made []string, err error)
 	SIM(iccid string) (SIM, error)
+	Standing(iccid string) (Standing, error)
 	ListSIMs(f SIMFilter, after string, limit int) ([]SIM, error)
 	// UpdateSIM changes Fleet, State, Session, Updated, LastSeen, Attributes, Replaces and Anchors.
 	UpdateSIM(SIM) error
@@ -135,6 +144,13 @@ type Credential struct {
 	RevokedFrom api.CredentialState
 }
 
+// Step is a credential, and what decides whether it may take a step.
+type Step struct {
+	Credential   Credential
+	SIM          SIM
+	FleetVersion int64 // of the credential's fleet
+}
+
 // CredentialFilter restricts a list; empty fields restrict nothing.
 type CredentialFilter struct {
 	ICCID, Fleet string
@@ -145,6 +161,7 @@ type CredentialFilter struct {
 type Credentials interface {
 	InsertCredential(Credential) error // ErrExists
 	Credential(id string) (Credential, error)
+	Step(id string) (Step, error)
 	ListCredentials(f CredentialFilter, after string, limit int) ([]Credential, error)
 	// UpdateCredential changes all but ID, ICCID, Fleet, Type, Slot and Created.
 	UpdateCredential(Credential) error
@@ -171,17 +188,6 @@ type Credentials interface {
 	LastEnd() (time.Time, error)
 	// Expiring returns credentials that are not final although their end has come.
 	Expiring(now time.Time, limit int) ([]Credential, error)
-
-	// InsertIntent records, before it is signed, what the CA is about to sign.
-	InsertIntent(Intent) error // ErrExists
-}
-
-// Intent is a certificate that is about to be signed.
-type Intent struct {
-	Serial     string // hexadecimal
-	Credential string
-	TBS        []byte // the to-be-signed part in DER
-	Created    time.Time
 }
 
 // EnrolmentSecret is the row of a one-time secret with which a SIM's device enrols.

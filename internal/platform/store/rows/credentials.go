@@ -7,18 +7,23 @@ import (
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
-const credentialColumns = `id, iccid, fleet, type, slot, state, public_key, secret, certificate, fingerprint,
-	serial, identity, challenge, proof, not_before, not_after, reason, revoked_from, created, updated`
+const credentialColumns = "id, iccid, fleet, type, slot, state, public_key, secret, certificate, fingerprint, " +
+	"serial, identity, challenge, proof, not_before, not_after, reason, revoked_from, created, updated"
 
 func scanCredential(row scanner) (c store.Credential, err error) {
+	return c, scanWithCredential(row, &c)
+}
+
+// scanWithCredential reads credentialColumns, and what follows them.
+func scanWithCredential(row scanner, c *store.Credential, following ...any) error {
 	var challenge, proof []byte
-	err = row.Scan(&c.ID, &c.ICCID, &c.Fleet, &c.Type, &c.Slot, &c.State, &c.PublicKey, &c.Secret, &c.Certificate, &c.Fingerprint,
+	err := row.Scan(append([]any{&c.ID, &c.ICCID, &c.Fleet, &c.Type, &c.Slot, &c.State, &c.PublicKey, &c.Secret, &c.Certificate, &c.Fingerprint,
 		optional{&c.Serial}, optional{&c.Identity}, &challenge, &proof,
-		moment{&c.NotBefore}, moment{&c.NotAfter}, &c.Reason, &c.RevokedFrom, moment{&c.Created}, moment{&c.Updated})
+		moment{&c.NotBefore}, moment{&c.NotAfter}, &c.Reason, &c.RevokedFrom, moment{&c.Created}, moment{&c.Updated}}, following...)...)
 	if challenge != nil {
 		c.Confirmation = &api.Confirmation{Challenge: challenge, Proof: proof}
 	}
-	return c, err
+	return err
 }
 
 // confirmation splits a confirmation that may be absent.
@@ -52,6 +57,16 @@ func (t *Tx) UpdateCredential(c store.Credential) error {
 // Credential implements [store.Credentials].
 func (t *Tx) Credential(id string) (store.Credential, error) {
 	return single(t, scanCredential, "SELECT "+credentialColumns+" FROM credentials WHERE id = ?", id)
+}
+
+var selectStep = "SELECT " + of("credentials", credentialColumns) + ", fleets.version, " + of("sims", simColumns) + `
+	FROM credentials JOIN sims ON sims.iccid = credentials.iccid JOIN fleets ON fleets.name = credentials.fleet WHERE credentials.id = ?`
+
+// Step implements [store.Credentials].
+func (t *Tx) Step(id string) (store.Step, error) {
+	return single(t, func(row scanner) (s store.Step, err error) {
+		return s, scanWithCredential(row, &s.Credential, append([]any{&s.FleetVersion}, intoSIM(&s.SIM)...)...)
+	}, selectStep, id)
 }
 
 // ListCredentials implements [store.Credentials].
@@ -122,10 +137,4 @@ func (t *Tx) Expiring(now time.Time, limit int) ([]store.Credential, error) {
 	return list(t, scanCredential, "SELECT "+credentialColumns+` FROM credentials
 		WHERE state IN ('issued', 'delivered', 'active') AND not_after <= ? ORDER BY not_after LIMIT ?`,
 		micros(now), limit)
-}
-
-// InsertIntent implements [store.Credentials].
-func (t *Tx) InsertIntent(i store.Intent) error {
-	return t.insert("INSERT INTO intents (serial, credential, tbs, created) VALUES (?, ?, ?, ?)",
-		i.Serial, i.Credential, i.TBS, micros(i.Created))
 }

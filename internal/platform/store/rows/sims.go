@@ -12,9 +12,13 @@ import (
 const simColumns = "iccid, fleet, state, key_version, domain, keys, session, created, updated, last_seen, attributes, replaces, anchors, batch"
 
 func scanSIM(row scanner) (s store.SIM, err error) {
-	err = row.Scan(&s.ICCID, &s.Fleet, &s.State, &s.KeyVersion, &s.Domain, &s.Keys, &s.Session,
-		moment{&s.Created}, moment{&s.Updated}, moment{&s.LastSeen}, attributes{&s.Attributes}, &s.Replaces, &s.Anchors, &s.Batch)
-	return s, err
+	return s, row.Scan(intoSIM(&s)...)
+}
+
+// intoSIM is where simColumns are read into.
+func intoSIM(s *store.SIM) []any {
+	return []any{&s.ICCID, &s.Fleet, &s.State, &s.KeyVersion, &s.Domain, &s.Keys, &s.Session,
+		moment{&s.Created}, moment{&s.Updated}, moment{&s.LastSeen}, attributes{&s.Attributes}, &s.Replaces, &s.Anchors, &s.Batch}
 }
 
 const (
@@ -63,6 +67,22 @@ func (t *Tx) InsertSIMs(sims []store.SIM) (made []string, err error) {
 // SIM implements [store.SIMs].
 func (t *Tx) SIM(iccid string) (store.SIM, error) {
 	return single(t, scanSIM, "SELECT "+simColumns+" FROM sims WHERE iccid = ?"+loaded, iccid)
+}
+
+var selectStanding = "SELECT " + of("sims", simColumns) + ", " + of("fleets", fleetColumns) + `, EXISTS (SELECT 1 FROM credentials
+	WHERE credentials.iccid = sims.iccid AND credentials.state = 'revoked' AND credentials.revoked_from <> 'superseded')
+	FROM sims JOIN fleets ON fleets.name = sims.fleet WHERE sims.iccid = ?` + loaded
+
+// Standing implements [store.SIMs].
+func (t *Tx) Standing(iccid string) (store.Standing, error) {
+	return single(t, func(row scanner) (s store.Standing, err error) {
+		var profile []byte
+		if err := row.Scan(append(append(intoSIM(&s.SIM), intoFleet(&s.Fleet, &profile)...), &s.Revoked)...); err != nil {
+			return s, err
+		}
+		s.Fleet.Profile, err = parseProfile(profile)
+		return s, err
+	}, selectStanding, iccid)
 }
 
 // ListSIMs implements [store.SIMs].

@@ -7,6 +7,11 @@ import (
 	"time"
 )
 
+// of says of which table columns are, where several have columns of these names.
+func of(table, columns string) string {
+	return table + "." + strings.ReplaceAll(columns, ", ", ", "+table+".")
+}
+
 // micros is how a time is stored: microseconds since 1970, and 0 for none.
 func micros(t time.Time) int64 {
 	if t.IsZero() {

@@ -43,6 +43,9 @@ func batchesLoad(t *testing.T, s store.Store) {
 	}
 	visible(0)
 	view(t, s, func(tx store.Tx) error {
+		if _, err := tx.Standing(iccid(1)); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("the standing of a SIM of a batch that is loading: %v", err)
+		}
 		if _, err := tx.SIM(iccid(1)); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("a SIM of a batch that is loading: %v", err)
 		}

@@ -166,12 +166,13 @@ func rowsComeBack(t *testing.T, s store.Store) {
 	update(t, s, func(tx store.Tx) error {
 		_, err := tx.AppendAudit(entry)
 		return errors.Join(err, tx.UpdateSIM(sim), tx.InsertCredential(certificate), tx.UpdateCredential(full),
-			tx.InsertToken(token), tx.SetSetting("a", "1"), tx.SetSetting("a", "2"),
-			tx.InsertIntent(store.Intent{Serial: "ab12", Credential: "c1", TBS: []byte("tbs"), Created: day}))
+			tx.InsertToken(token), tx.SetSetting("a", "1"), tx.SetSetting("a", "2"))
 	})
 	view(t, s, func(tx store.Tx) error {
 		gotSIM, err1 := tx.SIM(sim.ICCID)
 		gotCredential, err2 := tx.Credential("c1")
+		gotStep, err8 := tx.Step("c1")
+		gotStanding, err9 := tx.Standing(sim.ICCID)
 		gotToken, err3 := tx.TokenByHash(token.Hash)
 		gotAudit, err4 := tx.Audit(0, 10)
 		gotFleet, err5 := tx.Fleet("meters")
@@ -185,14 +186,18 @@ func rowsComeBack(t *testing.T, s store.Store) {
 		same(t, "audit", gotAudit, []api.AuditEntry{entry})
 		same(t, "fleet", gotFleet, api.Fleet{Name: "meters", Profile: api.Profile{}.WithDefaults(), Created: day})
 		same(t, "setting", gotSetting, "2")
+		same(t, "step", gotStep, store.Step{Credential: full, SIM: sim, FleetVersion: gotFleet.Version})
+		same(t, "standing", gotStanding, store.Standing{SIM: sim, Fleet: gotFleet})
 		first := simRow(0).SIM
 		same(t, "events", gotEvents, []api.Event{{Seq: 1, Time: day, SIM: &first}})
-		return errors.Join(err1, err2, err3, err4, err5, err6, err7)
+		return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9)
 	})
 	for what, get := range map[string]func(store.Tx) error{
 		"SIM":                 func(tx store.Tx) error { _, err := tx.SIM("none"); return err },
 		"fleet":               func(tx store.Tx) error { _, err := tx.Fleet("none"); return err },
 		"credential":          func(tx store.Tx) error { _, err := tx.Credential("none"); return err },
+		"step":                func(tx store.Tx) error { _, err := tx.Step("none"); return err },
+		"standing":            func(tx store.Tx) error { _, err := tx.Standing("none"); return err },
 		"token":               func(tx store.Tx) error { _, err := tx.Token("none"); return err },
 		"setting":             func(tx store.Tx) error { _, err := tx.Setting("none"); return err },
 		"revoked certificate": func(tx store.Tx) error { _, err := tx.RevokedCertificate("none"); return err },
@@ -515,9 +520,11 @@ func wasRevoked(t *testing.T, s store.Store) {
 			return tx.InsertCredential(c)
 		})
 		view(t, s, func(tx store.Tx) error {
-			was, err := tx.WasRevoked(iccid(n))
+			standing, err := tx.Standing(iccid(n))
+			was, err2 := tx.WasRevoked(iccid(n))
+			same(t, "standing, revoked from "+string(from), standing.Revoked, from != api.Superseded)
 			same(t, "revoked from "+string(from), was, from != api.Superseded)
-			return err
+			return errors.Join(err, err2)
 		})
 	}
 }
