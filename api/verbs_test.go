@@ -53,6 +53,7 @@ func TestEachVerbAsksForItsPath(t *testing.T) {
 	}{
 		{"GET /v1/transport-key", "", func() error { return second(c.TransportKey(ctx)) }},
 		{"POST /v1/transport-keys", `"note":"lot 7"`, func() error { return second(c.NewBatchKey(ctx, BatchKeyRequest{Note: "lot 7"})) }},
+		{"DELETE /v1/transport-keys/0f01", "", func() error { return c.WithdrawBatchKey(ctx, []byte{15, 1}) }},
 		{"GET /v1/trust-anchors", "", func() error { return second(c.TrustAnchors(ctx)) }},
 		{"GET /v1/issuers", "", func() error { return second(c.Issuers(ctx)) }},
 		{"GET /v1/crl", "", func() error { return second(c.CRL(ctx)) }},

@@ -27,12 +27,12 @@ is better: once that is imported, nobody can open it any more, the platform incl
 			return err
 		})
 	}
-	c.AddCommand(newTransportKeyNew(), newList("list", "List the transport keys for one batch each", "KEY NOTE CREATED EXPIRES USED BATCH",
+	c.AddCommand(newTransportKeyNew(), newTransportKeyWithdraw(), newList("list", "List the transport keys for one batch each", "KEY NOTE CREATED EXPIRES USED BATCH WITHDRAWN",
 		func(c *cobra.Command, client *api.Client) iter.Seq2[api.BatchKey, error] {
 			return client.BatchKeys(c.Context())
 		},
 		func(k api.BatchKey) []string {
-			return []string{hex.EncodeToString(k.Key), orDash(k.Note), day(k.Created), day(k.Expires), day(k.Used), orDash(k.Batch)}
+			return []string{hex.EncodeToString(k.Key), orDash(k.Note), day(k.Created), day(k.Expires), day(k.Used), orDash(k.Batch), day(k.Withdrawn)}
 		}))
 	return c
 }
@@ -57,6 +57,24 @@ func newTransportKeyNew() *cobra.Command {
 			_, err = fmt.Fprintln(c.OutOrStdout(), hex.EncodeToString(key.Key))
 			return err
 		})
+	}
+	return c
+}
+
+func newTransportKeyWithdraw() *cobra.Command {
+	c := &cobra.Command{
+		Use: "withdraw KEY", Short: "Withdraw a transport key for one batch that was not used", Args: cobra.ExactArgs(1),
+		Long: `Erases the private half of the key: a batch that is sealed to it cannot be imported, nor opened by anybody.
+A key that was used is refused. Withdrawing a key again changes nothing.`,
+		Example: "  simroot platform transport-key withdraw $(cat lot-7.key)",
+	}
+	n := addAdministration(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		key, err := hex.DecodeString(args[0])
+		if err != nil || len(key) != api.SealKeySize {
+			return wrongUsage("KEY: want the public half of a transport key, %d hexadecimal digits", 2*api.SealKeySize)
+		}
+		return n.with(func(client *api.Client) error { return client.WithdrawBatchKey(c.Context(), key) })
 	}
 	return c
 }

@@ -204,11 +204,11 @@ func (s *secrecy) makeDeviceKey() {
 	s.add("a key made for a device", string(private), "POST "+path)
 }
 
-// makeBatchKeys adds the private halves of two transport keys, which the platform alone has, and imports a
-// batch under the first, which erases it.
+// makeBatchKeys adds the private halves of three transport keys, which the platform alone has, imports a
+// batch under the first and withdraws the second, which erases them.
 func (s *secrecy) makeBatchKeys() {
 	var keys [][]byte
-	for range 2 {
+	for range 3 {
 		key, err := s.Admin.NewBatchKey(s.t.Context(), api.BatchKeyRequest{Note: "lot 7"})
 		if err != nil {
 			s.t.Fatal(err)
@@ -230,6 +230,9 @@ func (s *secrecy) makeBatchKeys() {
 		s.t.Fatal(err)
 	}
 	if _, err := s.Admin.Import(s.t.Context(), "meters", &batch); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.Admin.WithdrawBatchKey(s.t.Context(), keys[1]); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -70,8 +70,9 @@ func goodRequests(t testing.TB) map[string]request {
 		"list-server-certificates":  {"GET", api.PathServers, "", 200, reads},
 		"revoke-server-certificate": {"POST", api.PathServers + "/4ab1/revoke", `{"reason":"keyCompromise"}`, 200, admin},
 
-		"create-transport-key": {"POST", api.PathTransportKeys, `{"note":"lot 7","lifetime":"24h"}`, 201, writes},
-		"list-transport-keys":  {"GET", api.PathTransportKeys, "", 200, reads},
+		"create-transport-key":   {"POST", api.PathTransportKeys, `{"note":"lot 7","lifetime":"24h"}`, 201, writes},
+		"withdraw-transport-key": {"DELETE", api.PathTransportKeys + "/" + strings.Repeat("0f", 32), "", 204, writes},
+		"list-transport-keys":    {"GET", api.PathTransportKeys, "", 200, reads},
 
 		"import-batch":       {"POST", api.PathBatches + "?fleet=meters", "{}\n{}\n", 200, writes},
 		"set-sim-attributes": {"POST", sim + "/attributes", `{"set":{"site":"1"},"remove":["spare"]}`, 200, writes},

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -57,11 +58,27 @@ func (s *Server) addTransportKeys() {
 		return answer(s.services.Registry.NewBatchKey(ctx, actor(ctx), in.Body))
 	})
 	add(s, huma.Operation{
+		OperationID: "withdraw-transport-key", Method: http.MethodDelete, Path: api.PathTransportKeys + "/{key}", Tags: []string{tagFleets}, DefaultStatus: http.StatusNoContent,
+		Summary:     "Withdraw a transport key for one batch",
+		Description: "Erases the private half of a key that was not used: a file that is sealed to it cannot be opened any more. One that was used is refused. A repetition changes nothing.",
+	}, writers, func(ctx context.Context, in *transportKeyInput) (*nothing, error) {
+		key, err := hex.DecodeString(in.Key)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.services.Registry.WithdrawBatchKey(ctx, actor(ctx), key)
+	})
+	add(s, huma.Operation{
 		OperationID: "list-transport-keys", Method: http.MethodGet, Path: api.PathTransportKeys, Tags: []string{tagFleets},
 		Summary: "List the transport keys for one batch each", Description: "Lists their public halves, and what they were used for.",
 	}, readers, func(ctx context.Context, in *pageInput) (*with[api.Page[api.BatchKey]], error) {
 		return answerPage(s.services.Registry.BatchKeys(ctx, in.After, in.Limit))
 	})
+}
+
+// transportKeyInput names a transport key for one batch.
+type transportKeyInput struct {
+	Key string `path:"key" pattern:"^([0-9a-f]{2}){32}$" patternDescription:"the public half, 64 hexadecimal digits" doc:"The public half."`
 }
 
 // batchReader reads a long body as long as it keeps coming, and remembers how that failed.

@@ -83,6 +83,10 @@ func (f fakeRegistry) NewBatchKey(_ context.Context, actor string, r api.BatchKe
 	return api.BatchKey{Key: make([]byte, api.SealKeySize), Note: r.Note}, f.acted(actor)
 }
 
+func (f fakeRegistry) WithdrawBatchKey(_ context.Context, actor string, _ []byte) error {
+	return f.acted(actor)
+}
+
 func (f fakeRegistry) BatchKeys(context.Context, string, int) (api.Page[api.BatchKey], error) {
 	return api.Page[api.BatchKey]{}, f.err
 }

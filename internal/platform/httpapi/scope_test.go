@@ -17,7 +17,7 @@ import (
 // aboutEverything are the operations that no token for some fleets may use. All others must answer it
 // like one for all fleets, as far as its own fleets go.
 var aboutEverything = []string{"get-ca-rollover", "begin-ca-rollover", "finish-ca-rollover", "abort-ca-rollover", "list-audit", "list-keks", "get-audit-head", "list-server-certificates", "revoke-server-certificate", "list-appservers", "invite-appserver", "withdraw-appserver",
-	"create-transport-key", "list-transport-keys", "create-fleet", "request-server-certificate", "create-token", "list-tokens", "withdraw-token"}
+	"create-transport-key", "withdraw-transport-key", "list-transport-keys", "create-fleet", "request-server-certificate", "create-token", "list-tokens", "withdraw-token"}
 
 func TestATokenForSomeFleetsKnowsNoOthers(t *testing.T) {
 	f := newFake()

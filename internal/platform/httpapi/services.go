@@ -55,6 +55,7 @@ type Registry interface {
 	// TransportKey is the public key to which SIM keys in batches are sealed.
 	TransportKey() []byte // nil: there is none that stands
 	NewBatchKey(ctx context.Context, actor string, r api.BatchKeyRequest) (api.BatchKey, error)
+	WithdrawBatchKey(ctx context.Context, actor string, public []byte) error
 	BatchKeys(ctx context.Context, after string, limit int) (api.Page[api.BatchKey], error)
 	CreateFleet(ctx context.Context, actor string, f api.Fleet) (api.Fleet, error)
 	UpdateFleet(ctx context.Context, actor, name string, f api.Fleet) (api.Fleet, error)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/simroot/simroot/api"
@@ -65,7 +66,30 @@ func (r *Registry) BatchKeys(ctx context.Context, after string, limit int) (api.
 
 func batchKey(k store.TransportKey) api.BatchKey {
 	public, _ := hex.DecodeString(k.ID) // as it was encoded
-	return api.BatchKey{Key: public, Note: k.Note, Created: k.Created, Expires: k.Expires, Used: k.Used, Batch: k.Batch}
+	return api.BatchKey{Key: public, Note: k.Note, Created: k.Created, Expires: k.Expires, Used: k.Used, Batch: k.Batch, Withdrawn: k.Withdrawn}
+}
+
+// WithdrawBatchKey erases the private half of a transport key that was not used. Withdrawing it again
+// changes nothing.
+func (r *Registry) WithdrawBatchKey(ctx context.Context, actor string, public []byte) error {
+	id, now := hex.EncodeToString(public), r.now()
+	return r.store.Update(ctx, func(tx store.Tx) error {
+		k, err := tx.TransportKey(id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return refuse.With(api.CodeUnknownTransportKey, http.StatusNotFound, "there is no transport key %s for one batch", id)
+		case err != nil:
+			return err
+		case !k.Used.IsZero():
+			return refuse.Conflict("transport key %s was used for batch %s, and erased then: there is nothing to withdraw", id, k.Batch)
+		case !k.Withdrawn.IsZero():
+			return nil
+		}
+		if err := tx.WithdrawTransportKey(id, now); err != nil {
+			return err
+		}
+		return audit.Append(tx, api.AuditEntry{Time: now, Actor: actor, Action: "transport-key.withdrawn", Subject: id, Note: k.Note})
+	})
 }
 
 // openerFor finds the private half of what a batch file is sealed to. ID is that of a key for this
@@ -90,6 +114,8 @@ func (r *Registry) openerFor(ctx context.Context, public []byte) (o *api.Opener,
 		return nil, "", err
 	case !k.Used.IsZero():
 		return nil, "", keyUsed(id, k.Batch)
+	case !k.Withdrawn.IsZero():
+		return nil, "", keyWithdrawn(k)
 	case !r.now().Before(k.Expires) || k.Secret == nil:
 		return nil, "", refuse.Conflict("batch file, line 1: its transport key %s expired on %s: have another made (simroot platform transport-key new) and the batch sealed to it", id, k.Expires.UTC().Format(time.DateTime))
 	}
@@ -106,16 +132,23 @@ func keyUsed(id, batch string) error {
 	return refuse.Conflict("batch file, line 1: its transport key %s was used before, for batch %s, and is good for one only: have another made (simroot platform transport-key new) and the batch sealed to it", id, batch)
 }
 
+func keyWithdrawn(k store.TransportKey) error {
+	return refuse.Conflict("batch file, line 1: its transport key %s was withdrawn on %s: have another made (simroot platform transport-key new) and the batch sealed to it", k.ID, k.Withdrawn.UTC().Format(time.DateTime))
+}
+
 // useKey notes that the transport key of a batch is used up.
 func (l *load) useKey(tx store.Tx) error {
 	if l.key == "" {
 		return nil
 	}
 	err := tx.UseTransportKey(l.key, l.id, l.now)
-	if errors.Is(err, store.ErrNotFound) { // another import was faster
+	if errors.Is(err, store.ErrNotFound) { // another import was faster, or the withdrawal
 		k, err := tx.TransportKey(l.key)
 		if err != nil {
 			return err
+		}
+		if !k.Withdrawn.IsZero() {
+			return keyWithdrawn(k)
 		}
 		return keyUsed(l.key, k.Batch)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +113,65 @@ func TestOfTwoImportsAtOnceUnderOneTransportKeyOneIsRefused(t *testing.T) {
 	fixture.Refused(t, err, api.CodeConflict)
 	if n := count(t, w); n != 1 {
 		t.Errorf("%d SIMs are there", n)
+	}
+}
+
+func TestAWithdrawnTransportKeyIsErasedAndOpensNoBatch(t *testing.T) {
+	w := fixture.New(t)
+	key, other := newBatchKey(t, w), newBatchKey(t, w)
+	for range 2 { // the second time changes nothing
+		if err := w.Registry.WithdrawBatchKey(t.Context(), "operator", key); err != nil {
+			t.Fatal(err)
+		}
+		w.Pass(time.Minute)
+	}
+	if privateHalf(t, w, key) != nil || privateHalf(t, w, other) == nil {
+		t.Error("the private half of the key is there still, or that of another is not")
+	}
+	_, err := w.Registry.Import(t.Context(), "test", "meters", bytes.NewReader(sealedTo(t, key, fixture.ICCID(1))))
+	if fixture.Refused(t, err, api.CodeConflict); !strings.Contains(err.Error(), "withdrawn") || count(t, w) != 0 {
+		t.Error("a batch under a key that was withdrawn:", err)
+	}
+	noted := 0
+	if err := w.Store.View(t.Context(), func(tx store.Tx) error {
+		entries, err := tx.Audit(0, 100)
+		for _, e := range entries {
+			if e.Action == "transport-key.withdrawn" && e.Actor == "operator" && e.Subject == hex.EncodeToString(key) {
+				noted++
+			}
+		}
+		return err
+	}); err != nil || noted != 1 {
+		t.Errorf("%d entries in the audit log, %v", noted, err)
+	}
+	listed, err := w.Registry.BatchKeys(t.Context(), "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range listed.Items {
+		if k.Withdrawn.IsZero() == bytes.Equal(k.Key, key) {
+			t.Errorf("listed: %+v", k)
+		}
+	}
+
+	if _, err := w.Registry.Import(t.Context(), "test", "meters", bytes.NewReader(sealedTo(t, other, fixture.ICCID(1)))); err != nil {
+		t.Fatal(err)
+	}
+	fixture.Refused(t, w.Registry.WithdrawBatchKey(t.Context(), "operator", other), api.CodeConflict)
+	fixture.Refused(t, w.Registry.WithdrawBatchKey(t.Context(), "operator", make([]byte, api.SealKeySize)), api.CodeUnknownTransportKey)
+}
+
+func TestAnImportWhoseTransportKeyIsWithdrawnMeanwhileIsRefused(t *testing.T) {
+	w := fixture.New(t)
+	key := newBatchKey(t, w)
+	_, err := w.Registry.Import(t.Context(), "test", "meters", &looking{bytes.NewReader(sealedTo(t, key, fixture.ICCID(1))), func() error {
+		if err := w.Registry.WithdrawBatchKey(t.Context(), "operator", key); err != nil { // its import has it in hand by now
+			t.Error(err)
+		}
+		return io.EOF
+	}})
+	if fixture.Refused(t, err, api.CodeConflict); !strings.Contains(err.Error(), "withdrawn") || count(t, w) != 0 {
+		t.Error(err, count(t, w))
 	}
 }
 

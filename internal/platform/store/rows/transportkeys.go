@@ -6,17 +6,17 @@ import (
 	"github.com/simroot/simroot/internal/platform/store"
 )
 
-const transportKeyColumns = "id, note, secret, created, expires, used, batch"
+const transportKeyColumns = "id, note, secret, created, expires, used, batch, withdrawn"
 
 func scanTransportKey(row scanner) (k store.TransportKey, err error) {
-	err = row.Scan(&k.ID, &k.Note, &k.Secret, moment{&k.Created}, moment{&k.Expires}, moment{&k.Used}, &k.Batch)
+	err = row.Scan(&k.ID, &k.Note, &k.Secret, moment{&k.Created}, moment{&k.Expires}, moment{&k.Used}, &k.Batch, moment{&k.Withdrawn})
 	return k, err
 }
 
 // InsertTransportKey implements [store.TransportKeys].
 func (t *Tx) InsertTransportKey(k store.TransportKey) error {
-	return t.insert("INSERT INTO transport_keys ("+transportKeyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)",
-		k.ID, k.Note, k.Secret, micros(k.Created), micros(k.Expires), micros(k.Used), k.Batch)
+	return t.insert("INSERT INTO transport_keys ("+transportKeyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		k.ID, k.Note, k.Secret, micros(k.Created), micros(k.Expires), micros(k.Used), k.Batch, micros(k.Withdrawn))
 }
 
 // TransportKey implements [store.TransportKeys].
@@ -31,7 +31,17 @@ func (t *Tx) ListTransportKeys(after string, limit int) ([]store.TransportKey, e
 
 // UseTransportKey implements [store.TransportKeys].
 func (t *Tx) UseTransportKey(id, batch string, at time.Time) error {
-	n, err := t.exec("UPDATE transport_keys SET used = ?, batch = ?, secret = NULL WHERE id = ? AND used = 0", micros(at), batch, id)
+	return t.endTransportKey("used = ?, batch = ?", micros(at), batch, id)
+}
+
+// WithdrawTransportKey implements [store.TransportKeys].
+func (t *Tx) WithdrawTransportKey(id string, at time.Time) error {
+	return t.endTransportKey("withdrawn = ?", micros(at), id)
+}
+
+// endTransportKey sets columns of a key that is of use still; its ID is the last argument.
+func (t *Tx) endTransportKey(set string, args ...any) error {
+	n, err := t.exec("UPDATE transport_keys SET "+set+", secret = NULL WHERE id = ? AND used = 0 AND withdrawn = 0", args...)
 	if err == nil && n == 0 {
 		return store.ErrNotFound
 	}
