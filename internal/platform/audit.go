@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"time"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/audit"
@@ -25,6 +27,33 @@ func (t trail) Head(ctx context.Context) (api.AuditHead, error) {
 		return api.AuditHead{}, err
 	}
 	return t.keeper.Head(), nil
+}
+
+// headInterval is how often the head is moved on. What is done to entries that are younger is not noticed. A
+// head, a signature and a synced file of its own, costs as much as eight commits (audit.BenchmarkHead), too
+// much for one at each commit.
+const headInterval = time.Second
+
+// work moves the head on until ctx ends, and then to the last entry that there is.
+func (t trail) work(ctx context.Context, log *slog.Logger) {
+	ticker := time.NewTicker(headInterval)
+	defer ticker.Stop()
+	var said time.Time // when it was last said that it fails
+	for ended := false; ; {
+		err := t.keeper.Advance(context.WithoutCancel(ctx))
+		if err != nil && time.Since(said) >= jobInterval {
+			said = time.Now()
+			log.ErrorContext(ctx, "check the audit log", "error", err)
+		}
+		if ended {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			ended = true
+		}
+	}
 }
 
 // openTrail reads the head that is kept in the folder. A folder of an earlier version gets its

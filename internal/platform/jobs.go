@@ -23,8 +23,7 @@ func (p *Platform) work(ctx context.Context) {
 	}
 }
 
-// tick ends the credentials whose time is over, takes campaigns further, checks and signs what was added to
-// the audit log, and retires a CA. What fails is logged and tried again a minute later.
+// tick ends the credentials whose time is over, takes campaigns further, forgets old answers, and retires a CA. What fails is logged and tried again a minute later.
 func (p *Platform) tick(ctx context.Context) {
 	expired, err := p.life.Expire(ctx, p.options.Clock())
 	switch {
@@ -44,9 +43,6 @@ func (p *Platform) tick(ctx context.Context) {
 	if err := p.answers.Forget(ctx); err != nil && ctx.Err() == nil {
 		p.metrics.Failed("answers")
 		p.options.Log.ErrorContext(ctx, "forget answers that were kept for repeated requests", "error", err)
-	}
-	if err := p.trail.keeper.Advance(ctx); err != nil && ctx.Err() == nil {
-		p.options.Log.ErrorContext(ctx, "check the audit log", "error", err)
 	}
 	if err := p.rollover.Work(ctx); err != nil && ctx.Err() == nil {
 		p.options.Log.ErrorContext(ctx, "retire the CA before this one", "error", err)

@@ -278,6 +278,9 @@ func (p *Platform) Serve(ctx context.Context, l net.Listener) error {
 		})
 	}
 	jobs.Go(func() { p.work(ctx) })
+	until, end := context.WithCancel(context.WithoutCancel(ctx)) // the last request is served
+	defer end()
+	jobs.Go(func() { p.trail.work(until, p.options.Log) })
 	jobs.Go(func() { p.watchCAs(ctx) })
 	jobs.Go(func() { p.secrets.work(ctx, p.store) })
 	jobs.Go(func() { p.sims.Work(ctx, p.options.Log, p.options.Store == "") })

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"io/fs"
@@ -334,5 +335,58 @@ func TestTwoPlatformsDoNotShareAFolder(t *testing.T) {
 	if second, err := Open(dir, Options{}); err == nil {
 		second.Close()
 		t.Error("opened twice at once")
+	}
+}
+
+// Nobody has to ask for it: soon after a change the signed head outside of the database covers its audit entry,
+// and so it does when the platform has ended.
+func TestTheHeadOfTheAuditLogFollowsEveryChange(t *testing.T) {
+	dir, secret := newFolder(t, Options{})
+	client, stop := serve(t, dir, secret, Options{})
+	create := func(name string) {
+		t.Helper()
+		if _, err := client.CreateFleet(t.Context(), api.Fleet{Name: name, Profile: api.Profile{Type: api.CertificateType}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func() (head api.AuditHead) {
+		text, err := os.ReadFile(folder(dir).auditHead())
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			if err := json.Unmarshal(text, &head); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return head
+	}
+	last := func() (seq int64) {
+		for e, err := range client.Audit(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			seq = e.Seq
+		}
+		return seq
+	}
+	for _, name := range []string{"meters", "locks"} {
+		create(name)
+		seq := last()
+		ctx, cancel := context.WithTimeout(t.Context(), jobInterval/2)
+		for kept().Seq < seq {
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+				t.Fatalf("the head stays at entry %d, and there are %d", kept().Seq, seq)
+			}
+		}
+		cancel()
+	}
+	create("tags")
+	seq := last()
+	stop()
+	if head := kept(); head.Seq < seq {
+		t.Errorf("the platform has ended with the head at entry %d of %d", head.Seq, seq)
 	}
 }

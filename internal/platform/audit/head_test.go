@@ -16,6 +16,7 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/audit"
+	"github.com/simroot/simroot/internal/platform/keyfile"
 	"github.com/simroot/simroot/internal/platform/store/sqlite"
 )
 
@@ -138,5 +139,39 @@ func TestAHeadThatSomebodyElseHasWrittenIsRefused(t *testing.T) {
 	}
 	if _, err := audit.OpenKeeper(audit.New(s, nil), file, key, nil); !errors.Is(err, api.ErrAuditBroken) {
 		t.Errorf("a head without a signature: %v", err)
+	}
+}
+
+// BenchmarkHead is what a head costs beside the commit of an entry, both synced.
+func BenchmarkHead(b *testing.B) {
+	for _, with := range []bool{false, true} {
+		b.Run(map[bool]string{false: "entry", true: "entry and head"}[with], func(b *testing.B) {
+			dir := b.TempDir()
+			s, err := sqlite.Open(b.Context(), filepath.Join(dir, "platform.db"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				b.Fatal(err)
+			}
+			l, file := audit.New(s, nil), filepath.Join(dir, "audit.head")
+			k, err := audit.OpenKeeper(l, file, key, func(head []byte) error { return keyfile.Replace(file, head) })
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if err := l.Record(b.Context(), api.AuditEntry{Actor: "me", Action: "test"}); err != nil {
+					b.Fatal(err)
+				}
+				if !with {
+					continue
+				}
+				if err := k.Advance(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
