@@ -72,7 +72,7 @@ func (l *Life) Issue(ctx context.Context, session, id string) (Record, error) {
 		return l.issueIdentity(ctx, session, id, fleet)
 	}
 	if c.State != api.Keyed { // too early, too late, or done
-		return l.advance(ctx, session, id, api.Issued, refuseUnless(api.Keyed))
+		return l.advance(ctx, session, id, api.Issued, refuseFrom(c.State, api.Keyed))
 	}
 	key, err := x509.ParsePKIXPublicKey(c.PublicKey)
 	if err != nil {
@@ -136,6 +136,8 @@ func (l *Life) sign(ctx context.Context, session string, c Record, key crypto.Pu
 				m.way = []api.CredentialState{api.Keyed, api.Issued}
 			} else if err := refuseUnless(api.Keyed)(tx, why, m); err != nil {
 				return err
+			} else if _, err := sameKey(toRecord(*c), spki, nil); err != nil {
+				return err // it has got its key meanwhile, and not the one that was certified
 			}
 			fingerprint := sha256.Sum256(der)
 			c.Certificate, c.Fingerprint, c.Serial = der, fingerprint[:], prepared.Serial
@@ -168,10 +170,18 @@ func sameKey(record Record, spki []byte, err error) (Record, error) {
 
 // refuseUnless keeps a row from being filled in a state that the arrow does not begin at.
 func refuseUnless(state api.CredentialState) func(store.Tx, transition.Cause, *move) error {
-	return func(_ store.Tx, _ transition.Cause, m *move) error {
-		if c := m.Credential; c.State != state {
-			return refuse.Conflict("credential %s is %s, not %s", c.ID, c.State, state)
+	return func(tx store.Tx, why transition.Cause, m *move) error {
+		if m.Credential.State != state {
+			return refuseFrom(m.Credential.State, state)(tx, why, m)
 		}
 		return nil
+	}
+}
+
+// refuseFrom refuses a credential that was found in another state than the arrow begins at, even if
+// somebody else has taken it there meanwhile: nothing was prepared for it.
+func refuseFrom(found, want api.CredentialState) func(store.Tx, transition.Cause, *move) error {
+	return func(_ store.Tx, _ transition.Cause, m *move) error {
+		return refuse.Conflict("credential %s is %s, not %s", m.Credential.ID, found, want)
 	}
 }

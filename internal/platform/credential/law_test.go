@@ -1,8 +1,10 @@
 package credential_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -30,8 +32,24 @@ var acts = map[string]act{
 		_, err := w.Life.Request(ctx, session, iccid, slot, nil)
 		return err
 	},
+	"renew": func(ctx context.Context, w *fixture.World, iccid, session, _ string, _ int, _ *ecdsa.PublicKey) error {
+		_, err := w.Life.Renew(ctx, session, iccid)
+		return err
+	},
 	"keyed": func(ctx context.Context, w *fixture.World, _, session, id string, _ int, key *ecdsa.PublicKey) error {
 		_, err := w.Life.Keyed(ctx, session, id, key)
+		return err
+	},
+	"certify": func(ctx context.Context, w *fixture.World, _, session, id string, _ int, key *ecdsa.PublicKey) error {
+		c, err := w.Life.Credential(ctx, id)
+		if err != nil {
+			return err
+		}
+		fleet, err := w.Registry.Fleet(ctx, c.Fleet)
+		if err != nil {
+			return err
+		}
+		_, err = w.Life.Certify(ctx, session, credential.Record{Credential: c}, key, fleet)
 		return err
 	},
 	"keyed secret": func(ctx context.Context, w *fixture.World, _, session, id string, _ int, _ *ecdsa.PublicKey) error {
@@ -77,6 +95,13 @@ var acts = map[string]act{
 		_, err := w.Registry.Resume(ctx, "test", iccid, api.Change{})
 		return err
 	},
+	"move": func(ctx context.Context, w *fixture.World, iccid, _, _ string, slot int, _ *ecdsa.PublicKey) error {
+		_, err := w.Registry.Move(ctx, "test", iccid, api.Move{Fleet: [2]string{"meters", "again"}[slot]})
+		return err
+	},
+	"replace": func(ctx context.Context, w *fixture.World, iccid, _, _ string, slot int, _ *ecdsa.PublicKey) error {
+		return replace(ctx, w, iccid, [2]string{"meters", "locks"}[slot])
+	},
 	"terminate": func(ctx context.Context, w *fixture.World, iccid, _, _ string, _ int, _ *ecdsa.PublicKey) error {
 		_, err := w.Registry.Terminate(ctx, "test", iccid, api.Change{})
 		return err
@@ -86,6 +111,33 @@ var acts = map[string]act{
 		_, err := w.Life.Expire(ctx, w.Now())
 		return err
 	},
+}
+
+// replace puts a new SIM of a fleet in the place of another, and holds the two to the law: both are
+// changed, or neither.
+func replace(ctx context.Context, w *fixture.World, iccid, fleet string) error {
+	heirs, err := w.Import(ctx, fleet, 1)
+	if err != nil {
+		return err
+	}
+	before, err := w.Registry.SIM(ctx, iccid)
+	if err != nil {
+		return err
+	}
+	_, refusal := w.Registry.Replace(ctx, "test", iccid, api.Replacement{By: heirs[0]})
+	after, err1 := w.Registry.SIM(ctx, iccid)
+	heir, err2 := w.Registry.SIM(ctx, heirs[0])
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	want := api.SIM{State: before.State, Fleet: fleet}
+	if refusal == nil {
+		want = api.SIM{State: api.Terminated, Fleet: before.Fleet, Replaces: iccid}
+	}
+	if after.State != want.State || heir.Fleet != want.Fleet || heir.Replaces != want.Replaces || heir.State != api.Imported {
+		return fmt.Errorf("after the answer %v the SIM is %s, and the one in its place is %+v", refusal, after.State, heir)
+	}
+	return refusal
 }
 
 // onward is the call that takes a SIM with this latest credential further.
@@ -106,9 +158,9 @@ func onward(c api.Credential) string {
 	return "request"
 }
 
-// names are the calls in a fixed order, the one that ends all left out.
+// names are the calls in a fixed order, those that end all left out.
 var names = []string{
-	"authenticated", "request", "keyed", "keyed secret", "issue", "deliver", "activate",
+	"authenticated", "request", "renew", "move", "keyed", "certify", "keyed secret", "issue", "deliver", "activate",
 	"abandon", "revoke", "revoke SIM", "suspend", "resume", "expire",
 }
 
@@ -140,11 +192,15 @@ func history(ctx context.Context, w *fixture.World, iccid string, after int64) (
 			if e.Credential == nil || e.Credential.ICCID != iccid {
 				continue
 			}
+			if old, known := all[e.Credential.ID]; !known && e.Credential.Fleet != sim.Fleet || known && e.Credential.Fleet != old.Fleet {
+				return sim, all, fmt.Errorf("a SIM of fleet %s has a credential of fleet %s, which was %q", sim.Fleet, e.Credential.Fleet, old.Fleet)
+			}
 			if old := all[e.Credential.ID].State; old == api.Revoked || old == api.Expired || old == api.Superseded && e.Credential.State != api.Revoked {
 				return sim, all, fmt.Errorf("a credential went from %s to %s", old, e.Credential.State)
 			}
 			all[e.Credential.ID] = *e.Credential
 			active, unfinished := 0, 0
+			places := map[int]string{}
 			for _, c := range all {
 				switch {
 				case c.State == api.Active:
@@ -152,12 +208,53 @@ func history(ctx context.Context, w *fixture.World, iccid string, after int64) (
 				case !c.State.Final():
 					unfinished++
 				}
+				if !c.State.Accepted() {
+					continue
+				}
+				key, err := inPlace(c)
+				if err != nil {
+					return sim, all, err
+				}
+				if other, taken := places[c.Slot]; taken && other != key {
+					return sim, all, fmt.Errorf("after event %d servers accept two keys in slot %d", e.Seq, c.Slot)
+				}
+				places[c.Slot] = key
 			}
 			if active > 1 || unfinished > 1 {
 				return sim, all, fmt.Errorf("after event %d the SIM has %d active and %d unfinished credentials", e.Seq, active, unfinished)
 			}
 		}
 	}
+}
+
+// inPlace is what a credential occupies its slot with: its key, or its PSK.
+func inPlace(c api.Credential) (string, error) {
+	if c.Type == api.PSKType {
+		if c.State == api.Active && c.Confirmation == nil {
+			return "", fmt.Errorf("PSK %s is active, and no SIM has confirmed it", c.ID)
+		}
+		return c.Identity, nil
+	}
+	leaf, err := x509.ParseCertificate(c.Certificate)
+	if err != nil {
+		return "", fmt.Errorf("credential %s in slot %d is %s: %w", c.ID, c.Slot, c.State, err)
+	}
+	return string(leaf.RawSubjectPublicKeyInfo), nil
+}
+
+// ownKeys checks that every certificate of a SIM is for the key of its credential.
+func ownKeys(tx store.Tx, iccid string) error {
+	rows, err := tx.ListCredentials(store.CredentialFilter{ICCID: iccid}, "", 1000)
+	for _, c := range rows {
+		if c.Certificate == nil || err != nil {
+			continue
+		}
+		leaf, parsed := x509.ParseCertificate(c.Certificate)
+		if err = parsed; err == nil && !bytes.Equal(leaf.RawSubjectPublicKeyInfo, c.PublicKey) {
+			err = fmt.Errorf("credential %s has the certificate of another key", c.ID)
+		}
+	}
+	return err
 }
 
 // checkLaws compares the feed with the tables.
@@ -193,7 +290,7 @@ func checkLaws(ctx context.Context, w *fixture.World, iccid string, after int64)
 	if !reflect.DeepEqual(stored, replayedAll) {
 		return fmt.Errorf("the feed says %+v, the store %+v", replayedAll, stored)
 	}
-	return nil
+	return w.Store.View(ctx, func(tx store.Tx) error { return ownKeys(tx, iccid) })
 }
 
 // known are the credentials of a SIM, the latest last, behind one that is not there.
@@ -216,7 +313,7 @@ func keys(t *testing.T) (all []*ecdsa.PublicKey) {
 
 func TestNoSequenceOfCallsBreaksTheLaws(t *testing.T) {
 	w, pairs, ctx := fixture.New(t), keys(t), t.Context()
-	active := 0
+	done := map[string]int{}
 	rapid.Check(t, func(r *rapid.T) {
 		after := w.Feed.Head()
 		fleet := rapid.SampledFrom([]string{"meters", "again", "locks"}).Draw(r, "fleet")
@@ -235,6 +332,9 @@ func TestNoSequenceOfCallsBreaksTheLaws(t *testing.T) {
 			}
 			c := all[len(all)-1]
 			name, session, slot := onward(c), "a", (1+c.Slot)%2
+			if c.State == api.Active && rapid.Bool().Draw(r, "renew") {
+				name = "renew"
+			}
 			switch rapid.IntRange(0, 9).Draw(r, "way") {
 			case 0: // anything, on anything
 				name = rapid.SampledFrom(names).Draw(r, "call")
@@ -242,30 +342,32 @@ func TestNoSequenceOfCallsBreaksTheLaws(t *testing.T) {
 				session = rapid.SampledFrom([]string{"a", "a", "b"}).Draw(r, "session")
 				slot = rapid.IntRange(0, 1).Draw(r, "slot")
 			case 1:
-				name = rapid.SampledFrom([]string{"authenticated", "resume", "abandon", "suspend", "revoke", "expire", "terminate"}).Draw(r, "turn")
+				name = rapid.SampledFrom([]string{"authenticated", "resume", "abandon", "suspend", "revoke", "expire", "move", "replace", "terminate"}).Draw(r, "turn")
 			}
 			err = acts[name](ctx, w, iccids[0], session, c.ID, slot, rapid.SampledFrom(pairs).Draw(r, "key"))
 			if !refusedOrFine(err) {
 				r.Fatalf("%s: %v", name, err)
 			}
-			if name == "activate" && err == nil {
-				active++
+			if err == nil {
+				done[name]++
 			}
 		}
 		if err := checkLaws(ctx, w, iccids[0], after); err != nil {
 			r.Fatal(err)
 		}
 	})
-	if active < 20 {
-		t.Errorf("only %d activations: the sequences do not come far enough to say anything", active)
+	for name, least := range map[string]int{"activate": 20, "renew": 5, "move": 5, "replace": 3} {
+		if done[name] < least {
+			t.Errorf("%s was done %d times: the sequences do not come far enough to say anything", name, done[name])
+		}
 	}
 }
 
 func TestNoCallsAtOnceBreakTheLaws(t *testing.T) {
 	w, pairs, ctx := fixture.New(t), keys(t), t.Context()
-	for range 2 {
+	for _, fleet := range []string{"again", "again", "again", "locks"} {
 		after := w.Feed.Head()
-		iccid := w.SIM(t, "again")
+		iccid := w.SIM(t, fleet)
 		if err := w.Registry.Authenticated(ctx, iccid, "a"); err != nil {
 			t.Fatal(err)
 		}
@@ -283,7 +385,7 @@ func TestNoCallsAtOnceBreakTheLaws(t *testing.T) {
 					if rand.IntN(4) == 0 {
 						name = names[rand.IntN(len(names))]
 					}
-					err = acts[name](ctx, w, iccid, "a", c.ID, rand.IntN(2), pairs[0])
+					err = acts[name](ctx, w, iccid, "a", c.ID, rand.IntN(2), pairs[rand.IntN(len(pairs))])
 					if !refusedOrFine(err) {
 						t.Errorf("%s: %v", name, err)
 					}

@@ -136,6 +136,7 @@ func (l *Life) issueIdentity(ctx context.Context, session, id string, fleet api.
 // confirmation that it holds the secret, a certificate has none. Anchors is the set of trust anchors that the SIM is
 // known to hold now, or "".
 func (l *Life) Activate(ctx context.Context, session, id string, confirmation *api.Confirmation, anchors string) (Record, error) {
+	begin := refuseUnless(api.Delivered)
 	if confirmation != nil { // a certificate need not be looked at before the transaction
 		c, err := l.Credential(ctx, id)
 		if err != nil {
@@ -148,10 +149,12 @@ func (l *Life) Activate(ctx context.Context, session, id string, confirmation *a
 			if err := l.confirm(ctx, c, confirmation); err != nil {
 				return Record{}, err
 			}
+		} else { // nothing is confirmed
+			begin = refuseFrom(c.State, api.Delivered)
 		}
 	}
 	return l.advance(ctx, session, id, api.Active, func(tx store.Tx, why transition.Cause, m *move) error {
-		if err := refuseUnless(api.Delivered)(tx, why, m); err != nil {
+		if err := begin(tx, why, m); err != nil {
 			return err
 		}
 		c, s := &m.Credential, &m.SIM
