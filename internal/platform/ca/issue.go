@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"go.step.sm/crypto/x509util"
+	"golang.org/x/crypto/cryptobyte"
+	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/store"
@@ -222,19 +224,20 @@ func (g *generation) sign(tbs []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A key management service may fail in ways that it does not notice.
-	if key, ok := g.issuer.PublicKey.(*ecdsa.PublicKey); !ok || !ecdsa.VerifyASN1(key, digest[:], signature) {
-		return nil, errors.New("the signature is not one of the issuing CA's key")
+	// A key management service may fail in ways that it does not notice. A key in this process was held
+	// against the certificate when it was opened.
+	if _, here := g.signer.(*ecdsa.PrivateKey); !here {
+		if key, ok := g.issuer.PublicKey.(*ecdsa.PublicKey); !ok || !ecdsa.VerifyASN1(key, digest[:], signature) {
+			return nil, errors.New("the signature is not one of the issuing CA's key")
+		}
 	}
-	return asn1.Marshal(struct {
-		TBS       asn1.RawValue
-		Algorithm pkix.AlgorithmIdentifier
-		Signature asn1.BitString
-	}{
-		asn1.RawValue{FullBytes: tbs},
-		pkix.AlgorithmIdentifier{Algorithm: ecdsaWithSHA256},
-		asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)},
+	b := cryptobyte.NewBuilder(make([]byte, 0, len(tbs)+100))
+	b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(tbs)
+		b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(ecdsaWithSHA256) })
+		b.AddASN1BitString(signature)
 	})
+	return b.Bytes()
 }
 
 // Signed tells whether one of the issuing CAs, the present one or one before it that is still trusted, has

@@ -5,16 +5,17 @@ import (
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/simroot/simroot/card"
 )
@@ -42,28 +43,12 @@ type moulds struct {
 // maxMoulds bounds how many are kept.
 const maxMoulds = 1 << 12
 
-// mould is a certificate that has passed, without what is its own.
+// mould is a certificate that has passed, without what is its own (RFC 5280, 4.1).
 type mould struct {
-	issuer     asn1.RawValue
-	extensions []pkix.Extension
-	keyID      int // which of them is the key's identifier
+	names      []byte // signature algorithm and issuer
+	extensions []byte
+	keyID      int // where in the extensions the key's identifier is
 }
-
-// tbsCertificate is the part that is signed (RFC 5280, 4.1), as far as certificates of SIMs have it.
-type tbsCertificate struct {
-	Version    int `asn1:"explicit,tag:0"`
-	Serial     *big.Int
-	Algorithm  pkix.AlgorithmIdentifier
-	Issuer     asn1.RawValue
-	Validity   validity
-	Subject    asn1.RawValue
-	Key        asn1.RawValue
-	Extensions []pkix.Extension `asn1:"explicit,tag:3"`
-}
-
-type validity struct{ NotBefore, NotAfter time.Time }
-
-var oidSubjectKeyID = asn1.ObjectIdentifier{2, 5, 29, 14} // RFC 5280, 4.2.1.2
 
 // prepare returns the part to be signed of a template, which has passed the linter or comes from a
 // mould that has.
@@ -80,7 +65,7 @@ func (m *moulds) prepare(s Subject, template *x509.Certificate, l *linter) ([]by
 	if err != nil {
 		return nil, err
 	}
-	made, err := newMould(tbs)
+	made, err := newMould(tbs, template.SubjectKeyId)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", template.Subject, err)
 	}
@@ -111,16 +96,16 @@ func (m *moulds) keep(of shape, day time.Time, made *mould) {
 }
 
 // newMould takes the mould off a certificate.
-func newMould(tbs []byte) (*mould, error) {
-	var c tbsCertificate
-	if _, err := asn1.Unmarshal(tbs, &c); err != nil {
-		return nil, err
+func newMould(tbs, keyID []byte) (*mould, error) {
+	var all, algorithm, issuer, extensions cryptobyte.String
+	input := cryptobyte.String(tbs)
+	if !input.ReadASN1(&all, tag.SEQUENCE) || !all.SkipASN1(inTag(0)) || !all.SkipASN1(tag.INTEGER) || // version, serial number
+		!all.ReadASN1Element(&algorithm, tag.SEQUENCE) || !all.ReadASN1Element(&issuer, tag.SEQUENCE) ||
+		!all.SkipASN1(tag.SEQUENCE) || !all.SkipASN1(tag.SEQUENCE) || !all.SkipASN1(tag.SEQUENCE) || // validity, subject, key
+		!all.ReadASN1Element(&extensions, inTag(3)) {
+		return nil, errors.New("it has not the form of a certificate of a SIM")
 	}
-	keyID := slices.IndexFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidSubjectKeyID) })
-	if keyID < 0 {
-		return nil, errors.New("it has no identifier of its key")
-	}
-	return &mould{c.Issuer, c.Extensions, keyID}, nil
+	return &mould{slices.Concat(algorithm, issuer), extensions, bytes.Index(extensions, keyID)}, nil
 }
 
 // cast fills the mould with what is a certificate's own.
@@ -129,22 +114,45 @@ func (m *mould) cast(template *x509.Certificate) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := x509.MarshalPKIXPublicKey(template.PublicKey)
+	point, err := template.PublicKey.(*ecdsa.PublicKey).Bytes()
 	if err != nil {
 		return nil, err
 	}
-	keyID, err := asn1.Marshal(template.SubjectKeyId)
-	if err != nil {
-		return nil, err
-	}
-	extensions := slices.Clone(m.extensions)
-	extensions[m.keyID].Value = keyID
-	return asn1.Marshal(tbsCertificate{
-		Version: 2, // that is X.509 v3
-		Serial:  template.SerialNumber, Algorithm: pkix.AlgorithmIdentifier{Algorithm: ecdsaWithSHA256},
-		Issuer: m.issuer, Validity: validity{template.NotBefore, template.NotAfter},
-		Subject: asn1.RawValue{FullBytes: subject}, Key: asn1.RawValue{FullBytes: key}, Extensions: extensions,
+	b := cryptobyte.NewBuilder(make([]byte, 0, 512))
+	b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(inTag(0), func(b *cryptobyte.Builder) { b.AddASN1Int64(2) }) // that is X.509 v3
+		b.AddASN1BigInt(template.SerialNumber)
+		b.AddBytes(m.names)
+		b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) {
+			addTime(b, template.NotBefore)
+			addTime(b, template.NotAfter)
+		})
+		b.AddBytes(subject)
+		b.AddBytes(spkiP256)
+		b.AddBytes(point)
+		b.AddBytes(m.extensions[:m.keyID])
+		b.AddBytes(template.SubjectKeyId)
+		b.AddBytes(m.extensions[m.keyID+len(template.SubjectKeyId):])
 	})
+	return b.Bytes()
+}
+
+// addTime adds a time as RFC 5280, 4.1.2.5, wants it.
+func addTime(b *cryptobyte.Builder, t time.Time) {
+	if t.Year() < 2050 {
+		b.AddASN1UTCTime(t)
+	} else {
+		b.AddASN1GeneralizedTime(t)
+	}
+}
+
+func inTag(n uint8) tag.Tag { return tag.Tag(n).ContextSpecific().Constructed() }
+
+// spkiP256 is a SubjectPublicKeyInfo of P-256 up to its point (RFC 5480, 2), which is not compressed.
+var spkiP256 = []byte{
+	0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, // id-ecPublicKey
+	0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, // secp256r1
+	0x03, 0x42, 0x00,
 }
 
 // fits tells whether nothing that the linter would refuse is in what is a certificate's own. The
