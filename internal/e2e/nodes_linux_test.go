@@ -50,6 +50,7 @@ type nodes struct {
 	store     string // connection string
 	dirs      [2]string
 	addresses [2]string
+	admins    [2]string // where each tells whether it is ready
 	processes [2]*realparts.Process
 	token     string
 }
@@ -75,6 +76,7 @@ func (n *nodes) start(i int) {
 	cmd := exec.Command(realparts.Binary(n.t, "simroot"), "platform", "serve", "--data", n.dirs[i], "--listen", n.addresses[i], "--node", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "SIMROOT_STORE="+n.store)
 	n.processes[i] = realparts.StartCmd(n.t, cmd)
+	n.admins[i] = n.processes[i].WaitLog(`readiness on http://(\S+)`)[1]
 	address := n.processes[i].WaitLog(`Serving on https://(\S+)`)[1]
 	if n.addresses[i] != address {
 		n.addresses[i] = address
