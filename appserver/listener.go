@@ -220,6 +220,9 @@ func (l *Listener) take(conn net.Conn) {
 	l.shaking.Remove(place)
 	l.mu.Unlock()
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		l.m.log.Debug("handshake failed", "peer", conn.RemoteAddr(), "error", err)
 		return
 	}

@@ -32,7 +32,7 @@ func dtlsServer(t *testing.T, ca *fixture.CA, own tls.Certificate) *net.UDPAddr 
 			}
 			wg.Go(func() {
 				defer c.Close()
-				if c.SetDeadline(time.Now().Add(20*time.Second)) != nil {
+				if c.SetDeadline(time.Now().Add(time.Minute)) != nil {
 					return
 				}
 				b := make([]byte, 2000)
@@ -67,12 +67,12 @@ func greets(t *testing.T, server *net.UDPAddr, options []dtls.ClientOption) erro
 		return err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := c.HandshakeContext(ctx); err != nil {
 		return err
 	}
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return err
 	}
 	if _, err := c.Write([]byte("hello")); err != nil {

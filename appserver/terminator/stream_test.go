@@ -94,18 +94,14 @@ func TestARevokedSIMIsCutOffFromAServerThatDoesNotRead(t *testing.T) {
 	hearReset(t, server)
 }
 
-func TestAServerBehindThatIsNotThereIsToldOfOnceAndDevicesAtOnce(t *testing.T) {
+func TestAServerBehindThatIsNotThereIsToldOfOnceAndDevicesEachTime(t *testing.T) {
 	behind := listenPlain(t)
 	address := behind.address()
 	behind.Close()
 	s := terminate(t, TLS, Nothing, address, Options{})
 	d := s.device(1)
-	began := time.Now()
 	for range 5 {
 		hearEnd(t, s.connect(d))
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("five refusals took %s", took)
 	}
 	ln, err := net.Listen("tcp", address)
 	if err != nil {

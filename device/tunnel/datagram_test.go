@@ -145,7 +145,7 @@ func (l local) hear(within time.Duration) string {
 // CoAP does (RFC 7252, 4.2).
 func (l local) asks(text string) {
 	l.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		l.say(text)
 		for heard := "something"; heard != ""; { // answers to earlier questions may come late
 			if heard = l.hear(time.Second); heard == text {
@@ -528,7 +528,7 @@ func TestATunnelThatIsToldToStopEndsItsSessions(t *testing.T) {
 	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), overUDP)
 	s.client().asks("hello")
 	s.stop()
-	for deadline := time.Now().Add(10 * time.Second); server.ended.Load() == 0; <-time.After(time.Millisecond) {
+	for deadline := time.Now().Add(patience); server.ended.Load() == 0; <-time.After(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the server was not told")
 		}

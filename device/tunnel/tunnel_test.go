@@ -21,6 +21,9 @@ import (
 	"github.com/simroot/simroot/psktls"
 )
 
+// patience is for a machine that is busy; nothing that a test waits for takes that long by itself.
+const patience = time.Minute
+
 // stage is a SIM, its keeper, a server, and a tunnel between them.
 type stage struct {
 	t      *testing.T
@@ -41,7 +44,7 @@ func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Opti
 		}
 		return device.New(ctx, c, opts...)
 	}, 0, s.log.Logger())
-	o := Options{SIM: s.keeper, Forwards: []Forward{{TCP, "127.0.0.1:0", remote}}, Log: s.log.Logger(), Patience: 10 * time.Second, Grace: time.Millisecond}
+	o := Options{SIM: s.keeper, Forwards: []Forward{{TCP, "127.0.0.1:0", remote}}, Log: s.log.Logger(), Patience: 2 * patience, Grace: time.Millisecond}
 	if change != nil {
 		change(&o)
 	}
@@ -70,7 +73,7 @@ func newStage(t *testing.T, slot *fixture.Slot, remote string, change func(*Opti
 // sim waits for the SIM.
 func (s *stage) sim() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	if _, err := s.keeper.Await(ctx); err != nil {
 		s.t.Fatal(err)
@@ -84,7 +87,7 @@ func (s *stage) dial() *net.TCPConn {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		s.t.Fatal(err)
 	}
 	return c.(*net.TCPConn)
@@ -117,7 +120,7 @@ func (s *stage) refused(why string) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		s.t.Fatalf("%v: want a reset", err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > patience {
 		s.t.Errorf("refusing took %v", took)
 	}
 	s.log.Await(s.t, "connection refused", why)

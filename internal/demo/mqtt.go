@@ -12,7 +12,7 @@ import (
 )
 
 // patience is how long the demonstration waits for one thing to happen.
-const patience = 5 * time.Second
+const patience = 30 * time.Second
 
 // publisher is a device's MQTT session over TLS with the key in its SIM.
 type publisher struct {

@@ -88,7 +88,7 @@ func (w *world) running(s *slot, now func() time.Time, opts ...device.Option) *r
 // until waits for news of the agent.
 func (r *resident) until(t testing.TB, what string, is func(device.AgentStatus) bool) device.AgentStatus {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		select {
 		case s := <-r.news:
@@ -137,7 +137,7 @@ func hears(address string) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return "", err
 	}
 	heard, err := io.ReadAll(c)

@@ -16,7 +16,7 @@ import (
 
 // keyed is a context under which a write is named, and does not wait for ever.
 func keyed(t testing.TB, key string) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return api.WithIdempotencyKey(ctx, key)
 }

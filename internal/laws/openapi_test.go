@@ -87,7 +87,7 @@ func TestNoRequestThatTheOpenAPIDocumentSuggestsIsAFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	defer client.CloseIdleConnections()
 	answer, err := client.Get(w.URL + api.PathOpenAPI)
 	if err != nil {

@@ -50,7 +50,7 @@ func (w *world) follower(r *registration.Registration, dir string, log *testlog.
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { m.Close() })
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	if err := m.Ready(ctx); err != nil {
 		w.t.Fatal(err)
@@ -140,7 +140,7 @@ func (w *world) waits(m *appserver.Middleware, holds func() bool) {
 		default:
 		}
 	})()
-	for late := time.After(10 * time.Second); !holds(); {
+	for late := time.After(time.Minute); !holds(); {
 		select {
 		case <-changed:
 		case <-late:
@@ -226,7 +226,7 @@ func TestARegistrationRenewsItselfInTime(t *testing.T) {
 	const life = 90 * 24 * time.Hour // and five minutes, for slow clocks
 	due := first.Add(-life / 3)
 	for _, at := range []time.Time{due.Add(-10 * time.Minute), due} {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		asked := false
 		clock = func() time.Time {
 			if asked { // it has decided

@@ -15,7 +15,7 @@ import (
 // keksWhen asks a platform for its keys until they are as they should be.
 func keksWhen(t *testing.T, client *api.Client, good func(api.KEKStatus) bool) api.KEKStatus {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		status, err := client.KEKs(ctx)

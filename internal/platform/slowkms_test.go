@@ -166,7 +166,7 @@ func TestASlowKeyServiceHoldsUpNoOtherWrite(t *testing.T) {
 		case err := <-done:
 			t.Fatalf("%s: the key service was not asked: %v", slow.what, err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		for _, name := range []string{"", slow.what + "-fleet"} {
 			fleet := api.Fleet{Name: slow.what + name, Profile: api.Profile{Type: api.CertificateType}}
 			if name != "" {

@@ -212,7 +212,7 @@ func (r *Rig) ServerCertificate(ctx context.Context, names ...string) (tls.Certi
 
 // Await waits until an application server accepts a credential: the feed has reached it.
 func Await(ctx context.Context, m *appserver.Middleware, c api.Credential) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

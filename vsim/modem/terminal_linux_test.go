@@ -62,7 +62,7 @@ func open(t *testing.T, link string) *program {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	if err := f.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := f.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return &program{t, f, bufio.NewReader(f)}
@@ -128,7 +128,7 @@ func TestOtherProcessesUseTheModem(t *testing.T) {
 		`exec 3<>"$0"; exec 4<>"$0"; printf 'AT+CCID\r' >&4; exec 4>&-; head -n 4 <&3`,
 		`stty -F "$0" 9600 cooked echo; exec 3<>"$0"; stty -F "$0" raw -echo; printf 'AT+CCID\r' >&3; head -n 4 <&3`,
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		cmd := exec.CommandContext(ctx, "sh", "-c", script, link)
 		cmd.WaitDelay = time.Second // what the shell started may outlive it
 		out, err := cmd.CombinedOutput()

