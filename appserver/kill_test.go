@@ -3,7 +3,6 @@
 package appserver
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,40 +11,26 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/internal/victim"
 )
 
-// childDir is the variable that makes this program an application server, whose replica
-// lies there.
-const childDir = "SIMROOT_TEST_CHILD"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		if err := serveAsChild(dir, os.Args[1]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { victim.Main(m, serveAsChild) }
 
 // serveAsChild serves until it is killed. It prints its address when it is ready.
-func serveAsChild(dir, platform string) error {
+func serveAsChild(dir string, args ...string) error {
 	roots, err := os.ReadFile(filepath.Join(dir, "root.pem"))
 	if err != nil {
 		return err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(roots)
-	client, err := api.NewClient(platform, api.ClientOptions{Token: "token", RootCAs: pool})
+	client, err := api.NewClient(args[0], api.ClientOptions{Token: "token", RootCAs: pool})
 	if err != nil {
 		return err
 	}
@@ -79,24 +64,14 @@ func serveAsChild(dir, platform string) error {
 }
 
 // child starts an application server in a process of its own.
-func child(t *testing.T, p *platformtest.Platform, dir string) (process *exec.Cmd, address string) {
+func child(t *testing.T, p *platformtest.Platform, dir string) (process *victim.Victim, address string) {
 	t.Helper()
-	process = exec.Command(os.Args[0], p.URL())
-	process.Env = append(os.Environ(), childDir+"="+dir)
-	process.Stderr = os.Stderr
-	out, err := process.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	process = victim.Start(t, dir, p.URL())
+	address, ok := process.Line()
+	if !ok {
+		t.Fatal("the application server does not start")
 	}
-	if err := process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { process.Process.Kill(); process.Wait() })
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return process, strings.TrimSpace(line)
+	return process, address
 }
 
 func TestAMiddlewareKilledWithAThousandConnectionsOpenComesBackWithAllItKnew(t *testing.T) {
@@ -146,8 +121,7 @@ func TestAMiddlewareKilledWithAThousandConnectionsOpenComesBackWithAllItKnew(t *
 	for range 2000 {
 		p.SetSIM(all[1].ICCID, api.Provisioned)
 	}
-	process.Process.Kill()
-	process.Wait()
+	process.Kill()
 	for i, conn := range open {
 		if _, err := conn.Read(make([]byte, 1)); err == nil {
 			t.Errorf("connection %d outlives the server", i)

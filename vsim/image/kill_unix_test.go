@@ -3,35 +3,29 @@
 package image
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
+	"github.com/simroot/simroot/internal/victim"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 )
 
-// saveForever is the environment variable that turns this test program into one that
-// saves state after state until it is killed, and tells of each when it is durable.
-const saveForever = "SIMROOT_TEST_SAVE_FOREVER"
+func TestMain(m *testing.M) { victim.Main(m, saveForever) }
 
-func TestMain(m *testing.M) {
-	if path := os.Getenv(saveForever); path != "" {
-		f, s, err := Open(path, nil)
-		for err == nil {
-			s = counted(s, s.Domain.SequenceCounter+1)
-			if err = f.Save(s); err == nil {
-				fmt.Println(s.Domain.SequenceCounter)
-			}
+// saveForever saves state after state, and tells of each when it is durable.
+func saveForever(path string, _ ...string) error {
+	f, s, err := Open(path, nil)
+	for err == nil {
+		s = counted(s, s.Domain.SequenceCounter+1)
+		if err = f.Save(s); err == nil {
+			fmt.Println(s.Domain.SequenceCounter)
 		}
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	return err
 }
 
 // counted is the state number n: the applet's part holds the number too, many times over,
@@ -83,30 +77,16 @@ func TestKilledWriterLeavesACompleteState(t *testing.T) {
 // returns the number of the last state that it called durable.
 func killWriter(t *testing.T, path string, before uint32) uint32 {
 	t.Helper()
-	c := exec.Command(os.Args[0])
-	c.Env = append(os.Environ(), saveForever+"="+path)
-	c.Stderr = os.Stderr
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	durable := before
-	for told := 0; lines.Scan(); told++ {
-		n, err := strconv.ParseUint(lines.Text(), 10, 32)
+	v, durable := victim.Start(t, path), before
+	line, ok := v.Line() // the writer is at work: strike at any instant from now on
+	time.AfterFunc(rand.N(20*time.Millisecond), v.Strike)
+	for ; ok; line, ok = v.Line() {
+		n, err := strconv.ParseUint(line, 10, 32)
 		if err != nil {
-			break // the last line was cut by the kill
+			t.Fatal(err)
 		}
 		durable = uint32(n)
-		if told == 0 { // the writer is at work: strike at any instant from now on
-			time.AfterFunc(rand.N(20*time.Millisecond), func() { _ = c.Process.Kill() })
-		}
 	}
-	if err := c.Wait(); err == nil {
-		t.Fatal("the writer was not killed")
-	}
+	v.Kill()
 	return durable
 }

@@ -1,40 +1,28 @@
 package credential_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/x509"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/fixture"
+	"github.com/simroot/simroot/internal/victim"
 )
 
 func contains(text string, needle []byte) bool {
 	return strings.Contains(text, fmt.Sprintf("%x", needle))
 }
 
-// victimEnv makes the test binary the platform that is killed.
-const victimEnv = "SIMROOT_TEST_VICTIM"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(victimEnv); dir != "" {
-		if err := beVictim(context.Background(), dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { victim.Main(m, beVictim) }
 
 // beVictim provisions SIMs and revokes them, several at once and without end, and prints the
 // certificate's serial number after each answer.
-func beVictim(ctx context.Context, dir string) error {
+func beVictim(dir string, _ ...string) error {
+	ctx := context.Background()
 	w, err := fixture.Open(dir)
 	if err != nil {
 		return err
@@ -75,29 +63,10 @@ func beVictim(ctx context.Context, dir string) error {
 
 func TestWhatWasAnsweredRevokedStaysRevokedThroughKill9(t *testing.T) {
 	dir := t.TempDir()
-	victim := exec.CommandContext(t.Context(), os.Args[0])
-	victim.Env = append(os.Environ(), victimEnv+"="+dir)
-	victim.Stderr = os.Stderr
-	out, err := victim.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := victim.Start(); err != nil {
-		t.Fatal(err)
-	}
 	revoked := map[string]string{} // credential → serial number
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		id, serial, _ := strings.Cut(lines.Text(), " ")
+	for _, line := range victim.KilledAfter(t, dir, 60) {
+		id, serial, _ := strings.Cut(line, " ")
 		revoked[id] = serial
-		if len(revoked) == 60 {
-			if err := victim.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	victim.Wait() // killed: the error is no news
-	if len(revoked) < 60 {
-		t.Fatalf("the victim revoked only %d credentials", len(revoked))
 	}
 
 	w, err := fixture.Open(dir)

@@ -1,12 +1,10 @@
 package sqlite_test
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,6 +15,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/store/sqlite"
 	"github.com/simroot/simroot/internal/platform/store/storetest"
+	"github.com/simroot/simroot/internal/victim"
 )
 
 func open(t testing.TB, dir string) *sqlite.Store {
@@ -79,23 +78,15 @@ func TestASchemaFromTheFutureIsRefused(t *testing.T) {
 	}
 }
 
-// victimEnv makes the test binary the process that is killed.
-const victimEnv = "SIMROOT_TEST_VICTIM"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(victimEnv); dir != "" {
-		beVictim(dir)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { victim.Main(m, beVictim) }
 
 // beVictim writes settings from several goroutines, and prints each one once it is acknowledged.
-func beVictim(dir string) {
+func beVictim(dir string, _ ...string) error {
 	s, err := sqlite.Open(context.Background(), filepath.Join(dir, "platform.db"))
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return err
 	}
+	failed := make(chan error)
 	var print sync.Mutex
 	for worker := range 8 {
 		go func() {
@@ -108,8 +99,8 @@ func beVictim(dir string) {
 					return tx.SetSetting(name, "written")
 				})
 				if err != nil {
-					fmt.Fprintln(os.Stderr, err)
-					os.Exit(1)
+					failed <- err
+					return
 				}
 				print.Lock()
 				fmt.Println(name)
@@ -117,38 +108,15 @@ func beVictim(dir string) {
 			}
 		}()
 	}
-	select {}
+	return <-failed
 }
 
 func TestWhatWasAcknowledgedSurvivesKill9(t *testing.T) {
 	dir := t.TempDir()
 	for round := range 3 {
-		victim := exec.CommandContext(t.Context(), os.Args[0])
-		victim.Env = append(os.Environ(), victimEnv+"="+dir)
-		victim.Stderr = os.Stderr
-		out, err := victim.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := victim.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		var acknowledged []string
-		for lines.Scan() {
-			acknowledged = append(acknowledged, lines.Text())
-			if len(acknowledged) == 200+100*round {
-				if err := victim.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		victim.Wait() // killed: the error is no news
-		if len(acknowledged) < 200 {
-			t.Fatalf("the victim acknowledged only %d updates", len(acknowledged))
-		}
+		acknowledged := victim.KilledAfter(t, dir, 200+100*round)
 		s := open(t, dir)
-		err = s.View(t.Context(), func(tx store.Tx) error {
+		err := s.View(t.Context(), func(tx store.Tx) error {
 			for _, name := range acknowledged {
 				if _, err := tx.Setting(name); err != nil {
 					t.Errorf("%s was acknowledged: %v", name, err)
