@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,29 +22,15 @@ func dtlsServer(t *testing.T, ca *fixture.CA, own tls.Certificate) *net.UDPAddr 
 	if err != nil {
 		t.Fatal(err)
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				if c.SetDeadline(time.Now().Add(time.Minute)) != nil {
-					return
-				}
-				b := make([]byte, 2000)
-				if n, err := c.Read(b); err == nil {
-					c.Write(b[:n]) //nolint:errcheck // the client tells
-					c.Read(b)      //nolint:errcheck // until the client has heard it and hangs up
-				}
-			})
+	fixture.Serve(t, l, func(c net.Conn) {
+		if c.SetDeadline(time.Now().Add(time.Minute)) != nil {
+			return
 		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		wg.Wait()
+		b := make([]byte, 2000)
+		if n, err := c.Read(b); err == nil {
+			c.Write(b[:n]) //nolint:errcheck // the client tells
+			c.Read(b)      //nolint:errcheck // until the client has heard it and hangs up
+		}
 	})
 	return l.Addr().(*net.UDPAddr)
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"net"
 	"slices"
 	"sync"
 	"testing"
 
 	"github.com/simroot/simroot/card"
+	"github.com/simroot/simroot/device/internal/fixture"
 	"github.com/simroot/simroot/vsim"
 )
 
@@ -81,28 +83,15 @@ func (c *watchedCard) open(t *testing.T, opts ...Option) *Device {
 // returns where.
 func serveTLS(t *testing.T, config *tls.Config) string {
 	t.Helper()
-	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
+	l := tls.NewListener(fixture.Listen(t), config)
+	fixture.Serve(t, l, func(c net.Conn) {
+		conn := c.(*tls.Conn)
+		if conn.Handshake() == nil {
+			for _, peer := range conn.ConnectionState().PeerCertificates {
+				io.WriteString(conn, peer.SerialNumber.String())
 			}
-			go func() {
-				defer c.Close()
-				conn := c.(*tls.Conn)
-				if conn.Handshake() == nil {
-					for _, peer := range conn.ConnectionState().PeerCertificates {
-						io.WriteString(conn, peer.SerialNumber.String())
-					}
-				}
-			}()
 		}
-	}()
+	})
 	return l.Addr().String()
 }
 

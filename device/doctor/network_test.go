@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -125,27 +124,8 @@ func TestAPlatformThatCannotBeReachedOrTrustedIsTold(t *testing.T) {
 // serverOf serves TLS connections until the test ends.
 func serverOf(t *testing.T, wrap func(net.Conn) net.Conn) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				io.Copy(io.Discard, wrap(c)) //nolint:errcheck // the client tells
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		wg.Wait()
-	})
+	l := fixture.Listen(t)
+	fixture.Serve(t, l, func(c net.Conn) { io.Copy(io.Discard, wrap(c)) }) //nolint:errcheck // the client tells
 	return l.Addr().String()
 }
 

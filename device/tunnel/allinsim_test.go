@@ -13,7 +13,7 @@ import (
 func TestTheTunnelHasTheSIMDoAll(t *testing.T) {
 	ca, other := fixture.NewCA(t), fixture.NewCA(t)
 	all := func(o *Options) { o.AllInSIM = true }
-	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack).Addr().String()
+	server := serve(t, tls.NewListener(fixture.Listen(t), ca.ServerConfig()), sayBack).Addr().String()
 	slot := fixture.NewSlot(ca.SIMWith(fixture.WholeExchange))
 	s := newStage(t, slot, server, all)
 	s.echoes("hello")
@@ -36,7 +36,7 @@ func TestTheTunnelHasTheSIMDoAll(t *testing.T) {
 	// A no of the server's is known for one.
 	config := ca.ServerConfig()
 	config.ClientCAs = other.Pool()
-	refuser := serve(t, tls.NewListener(listen(t), config), sayBack).Addr().String()
+	refuser := serve(t, tls.NewListener(fixture.Listen(t), config), sayBack).Addr().String()
 	refused := newStage(t, fixture.NewSlot(ca.SIMWith(fixture.WholeExchange)), refuser, all)
 	refused.cut()
 	refused.log.Await(t, "the server refuses the SIM's credential", "it does not know the CA")

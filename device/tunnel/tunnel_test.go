@@ -153,34 +153,11 @@ type echo struct {
 func serve(t *testing.T, l net.Listener, handle func(net.Conn)) *echo {
 	t.Helper()
 	e := &echo{Listener: l}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				e.served.Add(1)
-				handle(c)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		wg.Wait()
+	fixture.Serve(t, l, func(c net.Conn) {
+		e.served.Add(1)
+		handle(c)
 	})
 	return e
-}
-
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
 }
 
 func sayBack(c net.Conn) {
@@ -195,7 +172,7 @@ func TestACertificateInTheSIMOpensTheTunnel(t *testing.T) {
 			ca := fixture.NewCA(t)
 			config := ca.ServerConfig()
 			config.MinVersion, config.MaxVersion = version, version
-			server := serve(t, tls.NewListener(listen(t), config), sayBack)
+			server := serve(t, tls.NewListener(fixture.Listen(t), config), sayBack)
 			s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
 			s.echoes("hello")
 			s.echoes(strings.Repeat("a long way through the tunnel ", 50_000)) // 1.5 MB, half-closed at its end
@@ -210,7 +187,7 @@ func TestACertificateInTheSIMOpensTheTunnel(t *testing.T) {
 
 func TestAPSKInTheSIMOpensTheTunnel(t *testing.T) {
 	psk := bytes.Repeat([]byte{7}, 32)
-	server := serve(t, psktls.NewListener(listen(t), &psktls.Config{GetKey: func(_ context.Context, identity []byte) (psktls.Key, error) {
+	server := serve(t, psktls.NewListener(fixture.Listen(t), &psktls.Config{GetKey: func(_ context.Context, identity []byte) (psktls.Key, error) {
 		if string(identity) != "meter 1" {
 			return nil, psktls.ErrUnknownIdentity
 		}
@@ -225,7 +202,7 @@ func TestAPSKInTheSIMOpensTheTunnel(t *testing.T) {
 
 func TestAWrongPSKIdentityIsRefused(t *testing.T) {
 	psk := bytes.Repeat([]byte{7}, 32)
-	server := serve(t, psktls.NewListener(listen(t), &psktls.Config{GetKey: func(context.Context, []byte) (psktls.Key, error) {
+	server := serve(t, psktls.NewListener(fixture.Listen(t), &psktls.Config{GetKey: func(context.Context, []byte) (psktls.Key, error) {
 		return nil, psktls.ErrUnknownIdentity
 	}}), sayBack)
 	s := newStage(t, fixture.NewSlot(fixture.PSKSIM(t, psk)), server.Addr().String(), func(o *Options) {
@@ -236,7 +213,7 @@ func TestAWrongPSKIdentityIsRefused(t *testing.T) {
 
 func TestWithoutItsSIMATunnelRefusesAtOnceAndGoesOnWhenItIsBack(t *testing.T) {
 	ca := fixture.NewCA(t)
-	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	server := serve(t, tls.NewListener(fixture.Listen(t), ca.ServerConfig()), sayBack)
 	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
 	standing := s.dial()
 	exchange(t, standing)
@@ -268,7 +245,7 @@ func exchange(t *testing.T, c net.Conn) {
 
 func TestASIMThatAnotherProgramHasResetIsOpenedAgain(t *testing.T) {
 	ca := fixture.NewCA(t)
-	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	server := serve(t, tls.NewListener(fixture.Listen(t), ca.ServerConfig()), sayBack)
 	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
 	s.echoes("before")
 	s.slot.Reset()
@@ -282,7 +259,7 @@ func TestAServerThatCannotBeTrustedIsRefused(t *testing.T) {
 	ca, other := fixture.NewCA(t), fixture.NewCA(t)
 	config := ca.ServerConfig()
 	config.Certificates = []tls.Certificate{other.Server()}
-	server := serve(t, tls.NewListener(listen(t), config), sayBack)
+	server := serve(t, tls.NewListener(fixture.Listen(t), config), sayBack)
 	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
 	s.refused("certificate signed by unknown authority")
 	if n := server.served.Load(); n != 1 {
@@ -292,12 +269,12 @@ func TestAServerThatCannotBeTrustedIsRefused(t *testing.T) {
 
 func TestTheServersNameIsChecked(t *testing.T) {
 	ca := fixture.NewCA(t)
-	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	server := serve(t, tls.NewListener(fixture.Listen(t), ca.ServerConfig()), sayBack)
 	_, port, _ := net.SplitHostPort(server.Addr().String())
 	newStage(t, fixture.NewSlot(ca.GoodSIM()), "localhost:"+port, nil).echoes("by its name")
 	config := ca.ServerConfig()
 	config.Certificates = []tls.Certificate{ca.Server("elsewhere.example")}
-	other := serve(t, tls.NewListener(listen(t), config), sayBack)
+	other := serve(t, tls.NewListener(fixture.Listen(t), config), sayBack)
 	newStage(t, fixture.NewSlot(ca.GoodSIM()), other.Addr().String(), nil).refused("x509: ")
 }
 
@@ -305,7 +282,7 @@ func TestOtherAnchorsMayBeGiven(t *testing.T) {
 	ca, other := fixture.NewCA(t), fixture.NewCA(t)
 	config := ca.ServerConfig()
 	config.Certificates = []tls.Certificate{other.Server()}
-	server := serve(t, tls.NewListener(listen(t), config), sayBack)
+	server := serve(t, tls.NewListener(fixture.Listen(t), config), sayBack)
 	newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), func(o *Options) { o.Roots = other.Pool() }).echoes("trusted")
 }
 
@@ -315,7 +292,7 @@ func TestTheSIMChecksServersOfTunnels(t *testing.T) {
 		trusted *fixture.CA // by the host
 		good    bool
 	}{{ca, true}, {intruder, false}} {
-		l := listen(t)
+		l := fixture.Listen(t)
 		serve(t, tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{c.trusted.Server()}, ClientAuth: tls.RequestClientCert}), sayBack)
 		s := newStage(t, fixture.NewSlot(ca.SIMWith(fixture.PeerContainer)), l.Addr().String(), nil,
 			device.WithRoots(c.trusted.Pool()), device.WithServerCheck(), device.WithSIMRandom())
@@ -328,14 +305,14 @@ func TestTheSIMChecksServersOfTunnels(t *testing.T) {
 }
 
 func TestASIMWithoutACredentialIsTold(t *testing.T) {
-	s := newStage(t, fixture.NewSlot(fixture.EmptySIM(t, "common")), serve(t, listen(t), sayBack).Addr().String(), nil)
+	s := newStage(t, fixture.NewSlot(fixture.EmptySIM(t, "common")), serve(t, fixture.Listen(t), sayBack).Addr().String(), nil)
 	s.refused("run the onboarding first")
 }
 
 func TestABrokenHandshakeIsTriedAgain(t *testing.T) {
 	ca := fixture.NewCA(t)
 	var first atomic.Bool
-	server := serve(t, listen(t), func(c net.Conn) {
+	server := serve(t, fixture.Listen(t), func(c net.Conn) {
 		if first.CompareAndSwap(false, true) {
 			return // the line breaks before a word is said
 		}
@@ -348,7 +325,7 @@ func TestABrokenHandshakeIsTriedAgain(t *testing.T) {
 
 func TestAServerThatIsNotThereIsWaitedForAndThenGivenUp(t *testing.T) {
 	ca := fixture.NewCA(t)
-	gone := listen(t)
+	gone := fixture.Listen(t)
 	gone.Close()
 	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), gone.Addr().String(), func(o *Options) { o.Patience = time.Second })
 	s.refused("connection refused")
@@ -361,7 +338,7 @@ func TestAServerThatRefusesTheSIMIsUnderstood(t *testing.T) {
 			ca, other := fixture.NewCA(t), fixture.NewCA(t)
 			config := ca.ServerConfig()
 			config.MinVersion, config.MaxVersion, config.ClientCAs = version, version, other.Pool()
-			server := serve(t, tls.NewListener(listen(t), config), sayBack)
+			server := serve(t, tls.NewListener(fixture.Listen(t), config), sayBack)
 			s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
 			s.cut()
 			s.log.Await(t, "the server refuses the SIM's credential", "simroot device onboard")
@@ -372,7 +349,7 @@ func TestAServerThatRefusesTheSIMIsUnderstood(t *testing.T) {
 // A local client must be able to tell the end of what was said from a line that was cut.
 func TestACutConnectionIsNoProperEnd(t *testing.T) {
 	ca := fixture.NewCA(t)
-	server := serve(t, listen(t), func(c net.Conn) {
+	server := serve(t, fixture.Listen(t), func(c net.Conn) {
 		secured := tls.Server(c, ca.ServerConfig())
 		io.WriteString(secured, "half of a sent") //nolint:errcheck // the client tells
 		c.Close()                                 // without close_notify
@@ -392,7 +369,7 @@ func TestACutConnectionIsNoProperEnd(t *testing.T) {
 
 func TestConnectionsAreBounded(t *testing.T) {
 	ca := fixture.NewCA(t)
-	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	server := serve(t, tls.NewListener(fixture.Listen(t), ca.ServerConfig()), sayBack)
 	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), func(o *Options) { o.MaxConns = 2 })
 	one, two := s.dial(), s.dial()
 	exchange(t, one)
@@ -411,7 +388,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 
 func TestATunnelThatIsToldToStopLetsConnectionsEndAndCutsTheRest(t *testing.T) {
 	ca := fixture.NewCA(t)
-	server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), sayBack)
+	server := serve(t, tls.NewListener(fixture.Listen(t), ca.ServerConfig()), sayBack)
 	s := newStage(t, fixture.NewSlot(ca.GoodSIM()), server.Addr().String(), nil)
 	c := s.dial()
 	exchange(t, c)
@@ -428,7 +405,7 @@ func TestSeveralForwardsShareOneSIM(t *testing.T) {
 	ca := fixture.NewCA(t)
 	remotes := []string{}
 	for _, name := range []string{"first", "second"} {
-		server := serve(t, tls.NewListener(listen(t), ca.ServerConfig()), func(c net.Conn) {
+		server := serve(t, tls.NewListener(fixture.Listen(t), ca.ServerConfig()), func(c net.Conn) {
 			io.WriteString(c, name) //nolint:errcheck // the client tells
 		})
 		remotes = append(remotes, server.Addr().String())
@@ -466,9 +443,9 @@ func TestSeveralForwardsShareOneSIM(t *testing.T) {
 }
 
 func TestATunnelOpensAllItsPortsOrNone(t *testing.T) {
-	l := listen(t)
+	l := fixture.Listen(t)
 	defer l.Close()
-	free := listen(t)
+	free := fixture.Listen(t)
 	port := free.Addr().String()
 	free.Close()
 	_, err := Listen(Options{Log: slog.New(slog.DiscardHandler), Forwards: []Forward{{TCP, port, "b:1"}, {TCP, l.Addr().String(), "b:1"}}})

@@ -209,18 +209,11 @@ func startServerOn(ctx context.Context, r *rig.Rig, dir string, inner net.Listen
 
 // serve greets with one byte and waits for the other end to hang up.
 func serve(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
+	acceptAll(l, func(c net.Conn) {
+		if _, err := c.Write([]byte{1}); err == nil {
+			_, _ = c.Read(make([]byte, 1))
 		}
-		go func() {
-			defer c.Close()
-			if _, err := c.Write([]byte{1}); err == nil {
-				_, _ = c.Read(make([]byte, 1))
-			}
-		}()
-	}
+	})
 }
 
 // dial opens a connection and waits until the server has let it in.

@@ -126,27 +126,18 @@ func terminatorCost(ctx context.Context, r *rig.Rig, dir string) (rows []row, er
 
 // echo answers connections with what they say.
 func echo(l net.Listener) {
-	var conns sync.WaitGroup
-	defer conns.Wait()
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		conns.Go(func() {
-			defer c.Close()
-			buf := make([]byte, 64)
-			for {
-				n, err := c.Read(buf)
-				if err == nil {
-					_, err = c.Write(buf[:n])
-				}
-				if err != nil {
-					return
-				}
+	acceptAll(l, func(c net.Conn) {
+		buf := make([]byte, 64)
+		for {
+			n, err := c.Read(buf)
+			if err == nil {
+				_, err = c.Write(buf[:n])
 			}
-		})
-	}
+			if err != nil {
+				return
+			}
+		}
+	})
 }
 
 // askWait is how long an answer takes, in microseconds.

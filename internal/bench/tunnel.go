@@ -82,6 +82,15 @@ func tunnelRate(ctx context.Context, r *rig.Rig, _ string) (rows []row, err erro
 
 // swallow serves connections that send something, and confirms its end with a byte.
 func swallow(l net.Listener) {
+	acceptAll(l, func(c net.Conn) {
+		if n, err := io.Copy(io.Discard, c); err == nil && n > 0 {
+			c.Write([]byte{1}) //nolint:errcheck // the sender tells
+		}
+	})
+}
+
+// acceptAll serves connections until the listener is closed, and the last of them has ended.
+func acceptAll(l net.Listener, each func(net.Conn)) {
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	for {
@@ -91,9 +100,7 @@ func swallow(l net.Listener) {
 		}
 		conns.Go(func() {
 			defer c.Close()
-			if n, err := io.Copy(io.Discard, c); err == nil && n > 0 {
-				c.Write([]byte{1}) //nolint:errcheck // the sender tells
-			}
+			each(c)
 		})
 	}
 }

@@ -89,6 +89,20 @@ func (n *nodes) kill(i int) {
 	n.processes[i].Wait()
 }
 
+// killInTurns kills one node after the other, and starts it again, until ctx ends.
+func (n *nodes) killInTurns(ctx context.Context, every time.Duration) (kills int) {
+	for pause := time.NewTicker(every); ; kills++ {
+		select {
+		case <-pause.C:
+			n.kill(kills % 2)
+			n.start(kills % 2)
+		case <-ctx.Done():
+			pause.Stop()
+			return kills
+		}
+	}
+}
+
 // client speaks to the platform at an address.
 func (n *nodes) client(address, token string) *api.Client {
 	n.t.Helper()
@@ -459,16 +473,7 @@ func TestNothingIsLostOrDoubledWhileNodesAreKilledEveryFewSeconds(t *testing.T) 
 			}
 		})
 	}
-	kills := 0
-	for pause := time.NewTicker(1500 * time.Millisecond); ctx.Err() == nil; kills++ {
-		select {
-		case <-pause.C:
-			n.kill(kills % 2)
-			n.start(kills % 2)
-		case <-ctx.Done():
-			kills--
-		}
-	}
+	kills := n.killInTurns(ctx, 1500*time.Millisecond)
 	load.Wait()
 	if t.Failed() {
 		return

@@ -137,16 +137,7 @@ func TestAWriteSentToBothNodesIsDoneOnceThoughTheyAreKilled(t *testing.T) {
 			}
 		})
 	}
-	kills := 0
-	for pause := time.NewTicker(700 * time.Millisecond); ctx.Err() == nil; kills++ {
-		select {
-		case <-pause.C:
-			n.kill(kills % 2)
-			n.start(kills % 2)
-		case <-ctx.Done():
-			kills--
-		}
-	}
+	kills := n.killInTurns(ctx, 700*time.Millisecond)
 	load.Wait()
 	if t.Failed() {
 		return

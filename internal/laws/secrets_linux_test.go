@@ -17,15 +17,7 @@ import (
 
 // inPostgreSQL is a database of its own on a server of its own.
 func inPostgreSQL(t *testing.T) database {
-	cluster, err := realparts.StartCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	cluster := realparts.OwnCluster(t)
 	connection := cluster.Database(t)
 	return database{
 		connection: connection,

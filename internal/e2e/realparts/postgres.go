@@ -47,6 +47,21 @@ func SharedCluster(t testing.TB) *Cluster {
 	return shared.cluster
 }
 
+// OwnCluster starts a cluster that no other test uses, and that this one may do anything to.
+func OwnCluster(t testing.TB) *Cluster {
+	t.Helper()
+	c, err := StartCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
 // StartCluster makes a cluster and starts its server; commits are synced. [Cluster.Stop]
 // ends it.
 func StartCluster() (*Cluster, error) {

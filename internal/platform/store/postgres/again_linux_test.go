@@ -132,15 +132,7 @@ func once(t *testing.T, s *postgres.Store, named map[string]bool) {
 // Under writes at two nodes the server ends as in a crash and starts again, several times. What was acknowledged
 // is there once, what has failed is not there, and the nodes go on by themselves.
 func TestTheDatabaseRestartsUnderWrites(t *testing.T) {
-	own, err := realparts.StartCluster() // not the one that other tests use
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := own.Stop(); err != nil {
-			t.Error(err)
-		}
-	}()
+	own := realparts.OwnCluster(t)
 	connection := own.Database(t)
 	const nodes, callers, restarts = 2, 8, 5
 	named := map[string]bool{}

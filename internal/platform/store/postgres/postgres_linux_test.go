@@ -183,15 +183,7 @@ func TestNodesShareOneOrderOfCommits(t *testing.T) {
 // A server that ends as in a crash keeps what it has acknowledged; the store finds its way back to
 // it, and hears of other nodes' events as before.
 func TestADatabaseMayGoAwayAndComeBack(t *testing.T) {
-	own, err := realparts.StartCluster() // not the one that other tests use
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := own.Stop(); err != nil {
-			t.Error(err)
-		}
-	}()
+	own := realparts.OwnCluster(t)
 	connection := own.Database(t)
 	s, other := open(t, connection), open(t, connection)
 	defer s.Close()
