@@ -123,11 +123,12 @@ func (c *Client) SIM(ctx context.Context, iccid string) (SIM, error) {
 type SIMFilter struct {
 	Fleet string
 	State SIMState
+	After string // only those behind this ICCID
 }
 
 // SIMs lists SIMs by ICCID. A list ends at the first error.
 func (c *Client) SIMs(ctx context.Context, f SIMFilter) iter.Seq2[SIM, error] {
-	return list[SIM](ctx, c, PathSIMs, url.Values{"fleet": {f.Fleet}, "state": {string(f.State)}})
+	return list[SIM](ctx, c, PathSIMs, url.Values{"fleet": {f.Fleet}, "state": {string(f.State)}, "after": {f.After}})
 }
 
 // SetSIMAttributes changes a SIM's attributes: all that is asked, or nothing.
@@ -182,11 +183,12 @@ type CredentialFilter struct {
 	ICCID string
 	Fleet string
 	State CredentialState
+	After string // only those behind this ID
 }
 
 // Credentials lists credentials. A list ends at the first error.
 func (c *Client) Credentials(ctx context.Context, f CredentialFilter) iter.Seq2[Credential, error] {
-	return list[Credential](ctx, c, PathCredentials, url.Values{"iccid": {f.ICCID}, "fleet": {f.Fleet}, "state": {string(f.State)}})
+	return list[Credential](ctx, c, PathCredentials, url.Values{"iccid": {f.ICCID}, "fleet": {f.Fleet}, "state": {string(f.State)}, "after": {f.After}})
 }
 
 // RevokeCredential revokes one credential, for good.

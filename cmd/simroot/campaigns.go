@@ -64,7 +64,7 @@ func newCampaignsCreate() *cobra.Command {
 	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
 	kind := c.Flags().String("kind", "", "rotate, renew, anchor or revoke")
 	choices(c, "kind", api.RotateAll, api.RenewAll, api.AnchorAll, api.RevokeAll)
-	c.ValidArgsFunction = fleetArgument
+	c.ValidArgsFunction = upTo(1, fleetsBegun)
 	canary := c.Flags().Int("canary", 0, "percent of the SIMs to begin with, 0 for all at once (default that of the fleet)")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if *kind == "" {

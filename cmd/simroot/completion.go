@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -40,31 +42,64 @@ func completeFleets(c *cobra.Command) {
 	}
 }
 
-// fleetArgument completes the one argument of a command with the platform's fleets.
-func fleetArgument(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+// upTo completes the first n arguments of a command, and no others.
+func upTo(n int, complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) >= n {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return complete(c, args, begun)
 	}
-	return fleetsBegun(c, args, begun)
 }
 
-// fleetsBegun asks the platform that the command's flags name for the fleets that begin like this. A
-// platform that does not answer at once completes nothing: nobody reads errors in the midst of typing.
+// fleetsBegun are the fleets that begin like this.
 func fleetsBegun(c *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return listed(c, begun, (*api.Client).Fleets, func(f api.Fleet) (string, string) { return f.Name, string(f.Profile.Type) })
+}
+
+// simsBegun are the SIMs whose ICCIDs begin like this.
+func simsBegun(c *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return listed(c, begun, func(client *api.Client, ctx context.Context) iter.Seq2[api.SIM, error] {
+		return client.SIMs(ctx, api.SIMFilter{After: begun})
+	}, func(s api.SIM) (string, string) { return s.ICCID, s.Fleet + ", " + string(s.State) })
+}
+
+// credentialsBegun are the credentials whose IDs begin like this.
+func credentialsBegun(c *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return listed(c, begun, func(client *api.Client, ctx context.Context) iter.Seq2[api.Credential, error] {
+		return client.Credentials(ctx, api.CredentialFilter{After: begun})
+	}, func(d api.Credential) (string, string) { return d.ID, string(d.State) + ", " + d.ICCID })
+}
+
+// listed asks the platform that the command's flags name for what begins like this, in a list that is in order. A
+// platform that does not answer at once completes nothing: nobody reads errors in the midst of typing. Nor are some of
+// too many told, of which the shell would take what they have in common for what all have.
+func listed[T any](c *cobra.Command, begun string, list func(*api.Client, context.Context) iter.Seq2[T, error], tell func(T) (name, about string)) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var names []cobra.Completion
 	ctx, cancel := context.WithTimeout(c.Context(), completionTimeout)
 	defer cancel()
-	_ = connectionOf(c).with(func(client *api.Client) error {
-		for fleet, err := range client.Fleets(ctx) {
-			if err != nil || len(names) == maxCompletions {
+	err := connectionOf(c).with(func(client *api.Client) error {
+		for item, err := range list(client, ctx) {
+			if err != nil {
 				return err
 			}
-			if strings.HasPrefix(fleet.Name, begun) {
-				names = append(names, cobra.CompletionWithDesc(fleet.Name, string(fleet.Profile.Type)))
+			name, about := tell(item)
+			switch {
+			case strings.HasPrefix(name, begun):
+				names = append(names, cobra.CompletionWithDesc(name, about))
+			case name > begun:
+				return nil
+			}
+			if len(names) > maxCompletions {
+				names = cobra.AppendActiveHelp(nil, fmt.Sprintf("More than %d begin like this: type on", maxCompletions))
+				return nil
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		names = nil
+	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 

@@ -39,6 +39,9 @@ func newCredentialsList() *cobra.Command {
 			return client.Credentials(c.Context(), filter)
 		}, credentialRow)
 	c.Flags().StringVar(&filter.ICCID, "iccid", "", "only of this SIM")
+	if err := c.RegisterFlagCompletionFunc("iccid", simsBegun); err != nil {
+		panic(err) // see choices
+	}
 	c.Flags().StringVar(&state, "state", "", "only in this state")
 	choices(c, "state", api.Requested, api.Keyed, api.Issued, api.Delivered, api.Active, api.Superseded, api.Expired, api.Revoked)
 	return c
@@ -46,6 +49,7 @@ func newCredentialsList() *cobra.Command {
 
 func newCredentialsShow() *cobra.Command {
 	c := &cobra.Command{Use: "show ID", Short: "Show one credential", Args: cobra.ExactArgs(1)}
+	c.ValidArgsFunction = upTo(1, credentialsBegun)
 	n, asJSON := addAdministration(c), addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {
@@ -64,6 +68,7 @@ func newCredentialsShow() *cobra.Command {
 
 func newCredentialsRevoke() *cobra.Command {
 	c := &cobra.Command{Use: "revoke ID", Short: "Revoke one credential", Args: cobra.ExactArgs(1)}
+	c.ValidArgsFunction = upTo(1, credentialsBegun)
 	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {

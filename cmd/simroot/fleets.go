@@ -85,7 +85,7 @@ the two is refused.`,
 	var given api.Profile
 	addProfile(c.Flags(), &given)
 	choices(c, "renewal", api.Rotate, api.Renew)
-	c.ValidArgsFunction = fleetArgument
+	c.ValidArgsFunction = upTo(1, fleetsBegun)
 	version := c.Flags().Int64("if-version", 0, "change only this version of the fleet (default the one that is there)")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {

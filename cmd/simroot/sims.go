@@ -76,6 +76,7 @@ func newSIMsList() *cobra.Command {
 
 func newSIMsShow() *cobra.Command {
 	c := &cobra.Command{Use: "show ICCID", Short: "Show one SIM with its credentials", Args: cobra.ExactArgs(1)}
+	c.ValidArgsFunction = upTo(1, simsBegun)
 	n, asJSON := addAdministration(c), addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {
@@ -125,6 +126,7 @@ func newSIMsSet() *cobra.Command {
 		Args:    cobra.MinimumNArgs(1),
 	}
 	n, asJSON := addAdministration(c), addJSON(c)
+	c.ValidArgsFunction = upTo(1, simsBegun)
 	remove := c.Flags().StringArray("remove", nil, "an attribute to remove; may be given several times")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		change := api.AttributeChange{Set: api.Attributes{}, Remove: *remove}
@@ -167,6 +169,7 @@ func addChange(c *cobra.Command) *api.Change {
 
 func newSIMChange(verb, short string, apply func(*api.Client, context.Context, string, api.Change) (api.SIM, error)) *cobra.Command {
 	c := &cobra.Command{Use: verb + " ICCID", Short: short, Args: cobra.ExactArgs(1)}
+	c.ValidArgsFunction = upTo(1, simsBegun)
 	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {
@@ -186,6 +189,7 @@ func newSIMChange(verb, short string, apply func(*api.Client, context.Context, s
 
 func newSIMsRevoke() *cobra.Command {
 	c := &cobra.Command{Use: "revoke ICCID", Short: "Revoke all credentials of a SIM", Args: cobra.ExactArgs(1)}
+	c.ValidArgsFunction = upTo(1, simsBegun)
 	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {

@@ -16,6 +16,7 @@ ICCID in HTTP Basic authentication. The platform keeps only a hash. The secret b
 if there was one, is good no longer.`,
 		Example: "  simroot platform sims enrolment-secret 89882119900000000017 --token-file token",
 	}
+	c.ValidArgsFunction = upTo(1, simsBegun)
 	n, asJSON := addAdministration(c), addJSON(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {

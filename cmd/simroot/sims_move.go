@@ -15,6 +15,7 @@ func newSIMsMove() *cobra.Command {
 it comes next.`,
 		Example: "  simroot platform sims move 89882119900000000017 --fleet meters-south",
 	}
+	c.ValidArgsFunction = upTo(1, simsBegun)
 	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
 	fleet := c.Flags().String("fleet", "", "where to")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -43,6 +44,7 @@ func newSIMsReplace() *cobra.Command {
 come, takes over the old one's fleet, and the old one is terminated. Both happens, or nothing.`,
 		Example: "  simroot platform sims replace 89882119900000000017 89882119900000000025",
 	}
+	c.ValidArgsFunction = upTo(2, simsBegun)
 	n, asJSON, change := addAdministration(c), addJSON(c), addChange(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return n.with(func(client *api.Client) error {
