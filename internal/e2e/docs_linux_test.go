@@ -63,6 +63,16 @@ func TestThePageOnESTRunsAsWritten(t *testing.T) {
 	runsAsWritten(t, "platform/est.md", "serialNumber = 89882119900000000017", "next.crt: OK", "superseded", "active")
 }
 
+func TestThePageOnLifeCyclesRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "platform/lifecycle.md", "is suspended", "is in fleet returned", "(certificate, fleet returned)",
+		"has taken the place of 89882119900000000017", "SIMs       5%", "SIMs       all", "state      aborted", "done       1 of 1", "rollover      finished")
+}
+
+func TestThePageOnRevocationRunsAsWritten(t *testing.T) {
+	runsAsWritten(t, "platform/revocation.md", "URI:http://pki.example.org/v1/crl/shards/", "certificate revoked", "refused, as it should be",
+		"Key Compromise", "Delta CRL Indicator", "meter.pem: revoked", "broker.example", "entries, none altered")
+}
+
 // runsAsWritten runs the commands of a page, one after the other, and looks for what they
 // are to print.
 func runsAsWritten(t *testing.T, name string, wants ...string) {
