@@ -16,19 +16,23 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/simroot/simroot/internal/platform/audit"
 	"github.com/simroot/simroot/internal/platform/ca"
 	"github.com/simroot/simroot/internal/platform/keyfile"
+	"github.com/simroot/simroot/internal/platform/servers"
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // renewServer is how long before its end the server's certificate is replaced.
 const renewServer = 30 * 24 * time.Hour
 
 // serverCertificate is the platform's own TLS certificate. It replaces itself in time, under
-// the same key.
+// the same key. It is known to the platform as those of other servers are.
 type serverCertificate struct {
 	dir     folder
 	safe    keyfile.Safe
 	ca      *ca.CA
+	servers *servers.Servers
 	names   []string
 	clock   func() time.Time
 	current atomic.Pointer[tls.Certificate]
@@ -36,8 +40,10 @@ type serverCertificate struct {
 
 // openServerCertificate reads the certificate, and has a new one issued if there is
 // none, or it is near its end, or its names or its CA are others.
-func openServerCertificate(dir folder, authority *ca.CA, o Options) (*serverCertificate, error) {
-	s := &serverCertificate{dir: dir, safe: o.safe(), ca: authority, names: serverNames(o.Names), clock: o.Clock}
+func openServerCertificate(dir folder, rows store.Store, authority *ca.CA, o Options) (*serverCertificate, error) {
+	s := &serverCertificate{
+		dir: dir, safe: o.safe(), ca: authority, servers: servers.New(rows, authority, o.Clock), names: serverNames(o.Names), clock: o.Clock,
+	}
 	if err := s.refresh(); err != nil {
 		return nil, fmt.Errorf("the server's certificate: %w", err)
 	}
@@ -82,8 +88,13 @@ func (s *serverCertificate) refresh() error {
 			return err
 		}
 		if pair, err := tls.X509KeyPair(chain, key); err == nil && s.good(pair.Leaf) {
-			s.current.Store(&pair)
-			return nil
+			// One of before these were known, or since the backup that was restored, is replaced.
+			if known, err := s.servers.Knows(context.Background(), ca.SerialText(pair.Leaf.SerialNumber)); err != nil {
+				return err
+			} else if known {
+				s.current.Store(&pair)
+				return nil
+			}
 		}
 	}
 	pair, err := s.issue(key)
@@ -100,11 +111,7 @@ func (s *serverCertificate) issue(keyPEM []byte) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("%s: %w", s.dir.serverKey(), err)
 	}
-	// It is in no row that would tell: who issues is asked right before.
-	if err := s.ca.Refresh(context.Background()); err != nil {
-		return tls.Certificate{}, err
-	}
-	leaf, err := s.ca.IssueServer(s.names, key.Public())
+	leaf, err := s.servers.Issue(context.Background(), audit.Platform, s.names, key.Public())
 	if err != nil {
 		return tls.Certificate{}, err
 	}

@@ -114,7 +114,7 @@ func initializeRows(dir folder, rows store.Store, o Options) (secret string, anc
 	if err != nil {
 		return "", nil, err
 	}
-	if _, err := openServerCertificate(dir, authority, o); err != nil {
+	if _, err := openServerCertificate(dir, rows, authority, o); err != nil {
 		return "", nil, err
 	}
 	secret, err = createAdmin(rows, o.Clock, "first admin")

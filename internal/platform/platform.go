@@ -183,7 +183,7 @@ func (p *Platform) publish(ctx context.Context, dir folder) error {
 		return err
 	}
 	p.authority.Publish(urls...)
-	if p.certificate, err = openServerCertificate(dir, p.authority, p.options); err != nil {
+	if p.certificate, err = openServerCertificate(dir, p.store, p.authority, p.options); err != nil {
 		return err
 	}
 	if err := p.followCAs(ctx); err != nil {

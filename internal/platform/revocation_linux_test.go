@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,7 @@ import (
 type published struct {
 	client *api.Client
 	plain  string // URL
+	dir    folder
 	files  string // a folder with chain.pem
 	issuer *x509.Certificate
 }
@@ -71,7 +73,7 @@ func publish(t *testing.T) published {
 			t.Fatal(err)
 		}
 	}
-	return published{client, plain, files, issuer}
+	return published{client, plain, folder(dir), files, issuer}
 }
 
 // server has a certificate issued, and puts it into a file NAME.pem.
@@ -82,7 +84,28 @@ func (p published) server(t *testing.T, name string) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode([]byte(issued.Chain))
+	return p.write(t, name, issued.Chain)
+}
+
+// appServer registers an application server, and puts its certificate into a file NAME.pem.
+func (p published) appServer(t *testing.T, name string) (id string, c *x509.Certificate) {
+	t.Helper()
+	invited, err := p.client.InviteAppServer(t.Context(), api.Invitation{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, _ := fixture.Request(t)
+	registered, err := p.client.RegisterAppServer(t.Context(), api.Registration{Token: invited.Token, CSR: csr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return invited.ID, p.write(t, name, registered.Chain)
+}
+
+// write puts the first certificate of a chain into a file NAME.pem.
+func (p published) write(t *testing.T, name, chain string) *x509.Certificate {
+	t.Helper()
+	block, _ := pem.Decode([]byte(chain))
 	c, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		t.Fatal(err)
@@ -125,24 +148,65 @@ func (p published) list(t *testing.T, address string) {
 	}
 }
 
+// check asks OpenSSL about a certificate, by the list at an address and by OCSP.
+func (p published) check(t *testing.T, c *x509.Certificate, name, address string, want bool, says string) {
+	t.Helper()
+	p.list(t, address)
+	if out, ok := p.openssl(t, "crl", "-in", "list.pem", "-noout", "-verify", "-CAfile", "chain.pem"); !ok || !strings.Contains(out, "verify OK") {
+		t.Errorf("the list of %s: %s", name, out)
+	}
+	if out, ok := p.openssl(t, "verify", "-crl_check", "-CAfile", "chain.pem", "-CRLfile", "list.pem", name+".pem"); ok != want || !strings.Contains(out, says) {
+		t.Errorf("%s by the list at %s: %s", name, address, out)
+	}
+	out, ok := p.openssl(t, "ocsp", "-issuer", "issuer.pem", "-cert", name+".pem", "-url", c.OCSPServer[0], "-CAfile", "chain.pem")
+	status := map[bool]string{true: name + ".pem: good", false: name + ".pem: revoked"}[want]
+	if !ok || !strings.Contains(out, "Response verify OK") || !strings.Contains(out, status) {
+		t.Errorf("%s by OCSP: %s", name, out)
+	}
+}
+
+func TestOpenSSLFindsAWithdrawnApplicationServerOnTheListItNamesAndByOCSP(t *testing.T) {
+	p := publish(t)
+	_, stays := p.appServer(t, "stays")
+	id, goes := p.appServer(t, "goes")
+	lists := []string{goes.CRLDistributionPoints[0], p.plain + api.PathCRL}
+	for _, address := range lists {
+		p.check(t, goes, "goes", address, true, "OK")
+	}
+	if err := p.client.WithdrawAppServer(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range lists {
+		p.check(t, goes, "goes", address, false, "certificate revoked")
+	}
+	p.check(t, stays, "stays", stays.CRLDistributionPoints[0], true, "OK")
+	if out, _ := p.openssl(t, "ocsp", "-issuer", "issuer.pem", "-cert", "goes.pem", "-url", goes.OCSPServer[0], "-CAfile", "chain.pem", "-no_nonce"); !strings.Contains(out, "cessationOfOperation") {
+		t.Errorf("the reason is not told: %s", out)
+	}
+}
+
+func TestOpenSSLFindsThePlatformsOwnCertificateGood(t *testing.T) {
+	p := publish(t)
+	text, err := os.ReadFile(p.dir.serverChain())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := p.write(t, "own", string(text))
+	c.OCSPServer = []string{p.plain + api.PathOCSP} // it was issued before there was a public URL
+	p.check(t, c, "own", p.plain+api.PathCRL, true, "OK")
+	if _, err := p.client.RevokeServerCertificate(t.Context(), c.SerialNumber.Text(16), api.Change{}); err != nil {
+		t.Fatal(err)
+	}
+	p.check(t, c, "own", p.plain+api.PathCRL, false, "certificate revoked")
+}
+
 func TestOpenSSLFindsARevokedServerOnTheListItNamesAndByOCSP(t *testing.T) {
 	p := publish(t)
 	stays, goes := p.server(t, "stays"), p.server(t, "goes")
 	serial := strings.ToLower(goes.SerialNumber.Text(16))
 	check := func(c *x509.Certificate, name, address string, want bool, says string) {
 		t.Helper()
-		p.list(t, address)
-		if out, ok := p.openssl(t, "crl", "-in", "list.pem", "-noout", "-verify", "-CAfile", "chain.pem"); !ok || !strings.Contains(out, "verify OK") {
-			t.Errorf("the list of %s: %s", name, out)
-		}
-		if out, ok := p.openssl(t, "verify", "-crl_check", "-CAfile", "chain.pem", "-CRLfile", "list.pem", name+".pem"); ok != want || !strings.Contains(out, says) {
-			t.Errorf("%s by the list at %s: %s", name, address, out)
-		}
-		out, ok := p.openssl(t, "ocsp", "-issuer", "issuer.pem", "-cert", name+".pem", "-url", c.OCSPServer[0], "-CAfile", "chain.pem")
-		status := map[bool]string{true: name + ".pem: good", false: name + ".pem: revoked"}[want]
-		if !ok || !strings.Contains(out, "Response verify OK") || !strings.Contains(out, status) {
-			t.Errorf("%s by OCSP: %s", name, out)
-		}
+		p.check(t, c, name, address, want, says)
 	}
 	for _, address := range []string{goes.CRLDistributionPoints[0], p.plain + api.PathCRL} {
 		check(goes, "goes", address, true, "OK")
@@ -179,10 +243,15 @@ func TestAServersCertificateIsListedAndRevokedOnce(t *testing.T) {
 	if err != nil || again.Reason != api.ReasonSuperseded || !again.Revoked.Equal(revoked.Revoked) {
 		t.Errorf("a repetition has changed it: %+v, %v", again, err)
 	}
+	var listed []api.IssuedServerCertificate
 	for c, err := range p.client.ServerCertificates(t.Context()) {
-		if err != nil || c.Serial != serial || c.Reason != api.ReasonSuperseded || len(c.Names) != 1 || c.Names[0] != "goes" {
-			t.Errorf("listed: %+v, %v", c, err)
+		if err != nil {
+			t.Fatal(err)
 		}
+		listed = append(listed, c)
+	}
+	if len(listed) != 2 || listed[1].Serial != serial || listed[1].Reason != api.ReasonSuperseded || !slices.Equal(listed[1].Names, []string{"goes"}) {
+		t.Errorf("beside the platform's own, listed: %+v", listed)
 	}
 	if _, err := p.client.RevokeServerCertificate(t.Context(), "4711", api.Change{}); !api.HasCode(err, api.CodeUnknownCert) {
 		t.Errorf("an unknown one: %v", err)

@@ -32,6 +32,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/token"
+	"github.com/simroot/simroot/internal/platform/transition"
 )
 
 // Lifetimes. A certificate is renewed at two thirds of its own.
@@ -189,7 +190,8 @@ func (s *Servers) tryCertify(ctx context.Context, find func(store.Tx) (store.App
 		}
 		row = present
 		row.NotAfter = prepared.NotAfter
-		if err := tx.UpdateAppServer(row); err != nil {
+		if err := errors.Join(tx.UpdateAppServer(row),
+			tx.InsertAppServerCertificate(store.AppServerCertificate{Serial: prepared.Serial, AppServer: row.ID, NotAfter: prepared.NotAfter})); err != nil {
 			return err
 		}
 		return audit.Append(tx, api.AuditEntry{
@@ -269,7 +271,8 @@ func (s *Servers) List(ctx context.Context, after string, limit int) (api.Page[a
 	}, func(r store.AppServer) api.AppServer { return r.AppServer }, func(r store.AppServer) string { return r.ID })
 }
 
-// Withdraw ends an application server now. Withdrawing it again changes nothing.
+// Withdraw ends an application server now, and revokes all certificates that it was given. Withdrawing it again
+// changes nothing.
 func (s *Servers) Withdraw(ctx context.Context, actor, id string) error {
 	now := s.now()
 	return s.store.Update(ctx, func(tx store.Tx) error {
@@ -281,7 +284,16 @@ func (s *Servers) Withdraw(ctx context.Context, actor, id string) error {
 			return err
 		}
 		row.Withdrawn = now
-		if err := tx.UpdateAppServer(row); err != nil {
+		given, err := tx.AppServerCertificates(id, now)
+		if err != nil {
+			return err
+		}
+		var certificates []transition.Certificate
+		for _, c := range given {
+			certificates = append(certificates, transition.Certificate{Serial: c.Serial, NotAfter: c.NotAfter})
+		}
+		code, _ := api.ReasonCessationOfOperation.CRLCode()
+		if err := errors.Join(tx.UpdateAppServer(row), transition.Listed(tx, now, code, certificates...)); err != nil {
 			return err
 		}
 		return audit.Append(tx, api.AuditEntry{Time: now, Actor: actor, Action: "appserver.withdrawn", Subject: id, Note: row.Name})

@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/appservers"
+	"github.com/simroot/simroot/internal/platform/crl"
 	"github.com/simroot/simroot/internal/platform/fixture"
 	"github.com/simroot/simroot/internal/platform/token"
 )
@@ -135,6 +137,10 @@ func TestAWithdrawnServerIsRefusedAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	renewed, err := w.servers.Renew(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		if err := w.servers.Withdraw(ctx, "test", made.ID); err != nil {
 			t.Fatal(err)
@@ -150,6 +156,20 @@ func TestAWithdrawnServerIsRefusedAtOnce(t *testing.T) {
 	list, err := w.servers.List(ctx, "", 0)
 	if err != nil || len(list.Items) != 0 {
 		t.Error(list, err)
+	}
+	der, err := w.CRL.Complete(ctx, crl.Present)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked, err := x509.ParseRevocationList(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, given := range []string{done.Chain, renewed.Chain} {
+		serial := leaf(t, given).SerialNumber
+		if !slices.ContainsFunc(revoked.RevokedCertificateEntries, func(e x509.RevocationListEntry) bool { return e.SerialNumber.Cmp(serial) == 0 && e.ReasonCode == 5 }) {
+			t.Errorf("certificate %x is not on the list", serial)
+		}
 	}
 }
 

@@ -69,6 +69,15 @@ func (s *Servers) issue(ctx context.Context, actor string, names []string, key c
 	})
 }
 
+// Knows tells whether there is a certificate with this serial number.
+func (s *Servers) Knows(ctx context.Context, serial string) (known bool, err error) {
+	err = s.store.View(ctx, func(tx store.Tx) (err error) {
+		known, err = tx.CertificateKnown(serial)
+		return err
+	})
+	return known, err
+}
+
 // List returns the certificates, older ones first.
 func (s *Servers) List(ctx context.Context, after string, limit int) (api.Page[api.IssuedServerCertificate], error) {
 	return page.View(ctx, s.store, limit, func(tx store.Tx, most int) ([]store.ServerCertificate, error) {

@@ -34,6 +34,13 @@ type AppServer struct {
 	Withdrawn  time.Time // zero: it was not
 }
 
+// AppServerCertificate is the row of a certificate that an application server was given.
+type AppServerCertificate struct {
+	Serial    string // hexadecimal
+	AppServer string // its ID
+	NotAfter  time.Time
+}
+
 // AppServers are the rows of application servers, by ID.
 type AppServers interface {
 	InsertAppServer(AppServer) error // ErrExists
@@ -43,6 +50,11 @@ type AppServers interface {
 	ListAppServers(after string, limit int) ([]AppServer, error)
 	// UpdateAppServer changes PublicKey, SealingKey, Registered, NotAfter and Withdrawn.
 	UpdateAppServer(AppServer) error
+
+	InsertAppServerCertificate(AppServerCertificate) error // ErrExists
+	// AppServerCertificates returns those of an application server that have not expired at now, those
+	// that end first before the others.
+	AppServerCertificates(id string, now time.Time) ([]AppServerCertificate, error)
 }
 
 // Answer is what a request with an idempotency key was answered.

@@ -59,7 +59,8 @@ type Revocations interface {
 	// the first one after a time. It is 0 if there is none.
 	RevisionBefore(at time.Time) (int64, error)
 
-	// CertificateKnown tells whether a SIM's or a server's certificate has this serial number.
+	// CertificateKnown tells whether a SIM's, a server's or an application server's certificate has this serial
+	// number.
 	CertificateKnown(serial string) (bool, error)
 }
 

@@ -2,6 +2,7 @@ package rows
 
 import (
 	"strings"
+	"time"
 
 	"github.com/simroot/simroot/internal/platform/store"
 )
@@ -40,4 +41,17 @@ func (t *Tx) ListAppServers(after string, limit int) ([]store.AppServer, error) 
 func (t *Tx) UpdateAppServer(a store.AppServer) error {
 	return t.change("UPDATE app_servers SET public_key = ?, sealing_key = ?, registered = ?, not_after = ?, withdrawn = ? WHERE id = ?",
 		a.PublicKey, a.SealingKey, micros(a.Registered), micros(a.NotAfter), micros(a.Withdrawn), a.ID)
+}
+
+// InsertAppServerCertificate implements [store.AppServers].
+func (t *Tx) InsertAppServerCertificate(c store.AppServerCertificate) error {
+	return t.insert("INSERT INTO app_server_certificates (serial, app_server, not_after) VALUES (?, ?, ?)", c.Serial, c.AppServer, micros(c.NotAfter))
+}
+
+// AppServerCertificates implements [store.AppServers].
+func (t *Tx) AppServerCertificates(id string, now time.Time) ([]store.AppServerCertificate, error) {
+	return list(t, func(row scanner) (c store.AppServerCertificate, err error) {
+		err = row.Scan(&c.Serial, &c.AppServer, moment{&c.NotAfter})
+		return c, err
+	}, "SELECT serial, app_server, not_after FROM app_server_certificates WHERE app_server = ? AND not_after > ? ORDER BY not_after, serial", id, micros(now))
 }

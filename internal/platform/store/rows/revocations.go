@@ -74,5 +74,6 @@ func (t *Tx) RevisionBefore(at time.Time) (before int64, err error) {
 // CertificateKnown implements [store.Revocations].
 func (t *Tx) CertificateKnown(serial string) (known bool, err error) {
 	return known, t.one(`SELECT EXISTS (SELECT 1 FROM credentials WHERE serial = ?1)
-		OR EXISTS (SELECT 1 FROM server_certificates WHERE serial = ?1)`, []any{serial}, &known)
+		OR EXISTS (SELECT 1 FROM server_certificates WHERE serial = ?1)
+		OR EXISTS (SELECT 1 FROM app_server_certificates WHERE serial = ?1)`, []any{serial}, &known)
 }

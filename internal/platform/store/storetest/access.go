@@ -48,6 +48,33 @@ func appServersComeBack(t *testing.T, s store.Store) {
 	}
 }
 
+func appServerCertificates(t *testing.T, s store.Store) {
+	of := func(serial, id string, end time.Duration) store.AppServerCertificate {
+		return store.AppServerCertificate{Serial: serial, AppServer: id, NotAfter: day.Add(end)}
+	}
+	first, second := of("0b", "s1", time.Hour), of("0a", "s1", 2*time.Hour)
+	update(t, s, func(tx store.Tx) error {
+		var err error
+		for n, id := range []string{"s1", "s2"} {
+			err = errors.Join(err, tx.InsertAppServer(store.AppServer{AppServer: api.AppServer{ID: id, Name: "broker", Created: day}, Invitation: [32]byte{byte(n)}}))
+		}
+		for _, c := range []store.AppServerCertificate{second, first, of("0c", "s2", time.Hour), of("0d", "s1", 0)} {
+			err = errors.Join(err, tx.InsertAppServerCertificate(c))
+		}
+		return err
+	})
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.InsertAppServerCertificate(first) }); !errors.Is(err, store.ErrExists) {
+		t.Errorf("a certificate that is there already: %v", err)
+	}
+	view(t, s, func(tx store.Tx) error {
+		all, err1 := tx.AppServerCertificates("s1", day)
+		rest, err2 := tx.AppServerCertificates("s1", first.NotAfter)
+		same(t, "those that have not ended", all, []store.AppServerCertificate{first, second})
+		same(t, "the last", rest, []store.AppServerCertificate{second})
+		return errors.Join(err1, err2)
+	})
+}
+
 func answersExpire(t *testing.T, s store.Store) {
 	first := store.Answer{Principal: "p", Key: "k", Request: [32]byte{1}, Answer: []byte("sealed"), Expires: day.Add(time.Hour)}
 	other := store.Answer{Principal: "q", Key: "k", Request: [32]byte{2}, Answer: []byte("sealed"), Expires: day.Add(2 * time.Hour)}

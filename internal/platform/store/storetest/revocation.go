@@ -102,9 +102,11 @@ func knownCertificates(t *testing.T, s store.Store) {
 		c := credentialRow("c", 0, api.Active)
 		c.Serial = "0c"
 		return errors.Join(tx.InsertCredential(c), tx.InsertServerCertificate(store.ServerCertificate{ID: "1",
-			IssuedServerCertificate: api.IssuedServerCertificate{Serial: "0d", Certificate: []byte("der"), Created: day}}))
+			IssuedServerCertificate: api.IssuedServerCertificate{Serial: "0d", Certificate: []byte("der"), Created: day}}),
+			tx.InsertAppServer(store.AppServer{AppServer: api.AppServer{ID: "s1", Name: "broker", Created: day}}),
+			tx.InsertAppServerCertificate(store.AppServerCertificate{Serial: "0f", AppServer: "s1", NotAfter: day}))
 	})
-	for serial, want := range map[string]bool{"0c": true, "0d": true, "0e": false} {
+	for serial, want := range map[string]bool{"0c": true, "0d": true, "0e": false, "0f": true} {
 		view(t, s, func(tx store.Tx) error {
 			known, err := tx.CertificateKnown(serial)
 			same(t, serial+" is known", known, want)
