@@ -340,3 +340,35 @@ func TestABackupHoldsTheLineOfCAs(t *testing.T) {
 		t.Error("finished again, another CA issues")
 	}
 }
+
+// A step that is named by a key is part of the transaction in which its answer is kept. What follows from it
+// follows when that is committed.
+func TestAStepOfARolloverMayBeRepeatedUnderItsKey(t *testing.T) {
+	dir, secret := newFolder(t, Options{})
+	p, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, _ := serveOpen(t, p, dir, secret)
+	begin, finish := api.WithIdempotencyKey(t.Context(), "begin"), api.WithIdempotencyKey(t.Context(), "finish")
+	for range 2 {
+		if s, err := client.BeginRollover(begin, api.Change{}); err != nil || s.State != api.RolloverBegun {
+			t.Fatalf("%+v, %v", s, err)
+		}
+	}
+	for range 2 {
+		if s, err := client.FinishRollover(finish, api.FinishRollover{}); err != nil || s.State != api.RolloverFinished {
+			t.Fatalf("%+v, %v", s, err)
+		}
+	}
+	if err := p.followCAs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	shown, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	if err != nil || !bytes.Equal(shown, p.authority.Anchors()) || bytes.Count(shown, []byte("BEGIN")) != 2 {
+		t.Errorf("ca.pem has %d roots, %v", bytes.Count(shown, []byte("BEGIN")), err)
+	}
+	if s, err := client.Rollover(t.Context()); err != nil || s.Issuing != p.authority.Root().Subject.CommonName {
+		t.Errorf("%+v, %v", s, err)
+	}
+}

@@ -71,6 +71,7 @@ func TestTheKeysOfThePlatformLieInAPKCS11Token(t *testing.T) {
 	}
 	keksWhen(t, client, func(s api.KEKStatus) bool { return s.Keys[0].ID == id.String() && s.Keys[0].Secrets == 2 })
 	stop()
+	t.Run("the CA's rollover", func(t *testing.T) { rolloverInToken(t, uri) })
 
 	pin := uri("", "")[strings.Index(uri("", ""), "pin-source=")+len("pin-source="):]
 	if err := os.Chmod(pin, 0o644); err != nil {
@@ -81,5 +82,50 @@ func TestTheKeysOfThePlatformLieInAPKCS11Token(t *testing.T) {
 		t.Error("a PIN that all can read is used")
 	} else if !strings.Contains(err.Error(), "chmod 600") {
 		t.Error(err)
+	}
+}
+
+// rolloverInToken has the next CA's key made in the token too, as ca/next.uri says. It is another one.
+func rolloverInToken(t *testing.T, uri func(id, label string) string) {
+	dir, _ := newFolder(t, Options{CAKey: uri("11", "ca-1")})
+	open := func() *Platform {
+		t.Helper()
+		p, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := open()
+	begin := func() error {
+		_, err := p.rollover.Begin(t.Context(), "test", api.Change{})
+		return err
+	}
+	next := func(uri string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "ca", "next.uri"), []byte(uri+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fixture.Refused(t, begin(), api.CodeConflict) // nobody has said where
+	next(uri("11", "ca-1"))
+	fixture.Refused(t, begin(), api.CodeConflict) // the present one
+	next(uri("12", "ca-2"))
+	if err := begin(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.rollover.Finish(t.Context(), "test", api.FinishRollover{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p = open()
+	defer p.Close()
+	if err := p.authority.Check(p.options.Clock()); err != nil {
+		t.Error(err)
+	}
+	if keys, err := filepath.Glob(filepath.Join(dir, "ca", "*", "issuing.*")); err != nil || len(keys) != 2 { // certificate and URI
+		t.Errorf("the second CA has %v, %v", keys, err)
 	}
 }

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -46,11 +47,27 @@ func (c *CA) Make(present store.CA) (m *Made, err error) {
 	if err == nil {
 		m.Row, err = describe(m.folder, c.safe, present.Number+1)
 	}
+	if err == nil {
+		err = anotherKey(m.Row, present)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ca: make the next one: %w", err), m.Discard())
 	}
 	m.Row.State = store.CANext
 	return m, nil
+}
+
+// anotherKey refuses a CA with the issuing key of the one before.
+func anotherKey(next, present store.CA) error {
+	n, errNext := x509.ParseCertificate(next.Issuer)
+	p, errPresent := x509.ParseCertificate(present.Issuer)
+	if err := errors.Join(errNext, errPresent); err != nil {
+		return err
+	}
+	if bytes.Equal(n.RawSubjectPublicKeyInfo, p.RawSubjectPublicKeyInfo) {
+		return refuse.Conflict("%s in the CA's folder names the present issuing key: write the URI of another one there", nextURIFile)
+	}
+	return nil
 }
 
 // Place puts the keys where this node looks for them. It comes before the commit of the row: a row without keys

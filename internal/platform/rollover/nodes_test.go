@@ -251,6 +251,30 @@ func TestANodeWithoutTheNewKeyIssuesNothingAndSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// Whoever takes a step has seen what it is about: what SIMs hold was looked at before.
+func TestAStepThatOthersHaveComeBeforeIsRefused(t *testing.T) {
+	w, ctx := fixture.New(t), t.Context()
+	m := &meddling{Store: w.Store, left: 1}
+	late := newRollover(m, w)
+	m.do = func() {
+		must(t)(w.Rollover.Begin(ctx, "test", api.Change{}))
+		must(t)(w.Rollover.Abort(ctx, "test", api.Change{}))
+	}
+	_, err := late.Begin(ctx, "test", api.Change{})
+	fixture.Refused(t, err, api.CodeConflict)
+	must(t)(w.Rollover.Begin(ctx, "test", api.Change{}))
+	m.left = 1
+	m.do = func() {
+		must(t)(w.Rollover.Abort(ctx, "test", api.Change{}))
+		must(t)(w.Rollover.Begin(ctx, "test", api.Change{}))
+	}
+	_, err = late.Finish(ctx, "test", api.FinishRollover{Force: true})
+	fixture.Refused(t, err, api.CodeConflict)
+	if s := must(t)(w.Rollover.Status(ctx)); s.State != api.RolloverBegun {
+		t.Errorf("it is %s", s.State)
+	}
+}
+
 func TestOfTwoNodesThatBeginAtOnceOneDoes(t *testing.T) {
 	w, ctx := fixture.New(t), t.Context()
 	m := &meddling{Store: w.Store, left: 1}
