@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -40,6 +42,7 @@ serve them: initialise one, give each a copy of DIR, and start them all with --s
 		if *data == "" {
 			return wrongUsage("which data? Give --data DIR")
 		}
+		collectLess()
 		connection, err := rows()
 		if err != nil {
 			return err
@@ -122,4 +125,12 @@ platform's folder. On SQLite the platform must not be running.`,
 		return err
 	}
 	return c
+}
+
+// collectLess trades memory for processor time: little of what a platform makes lives long, and looking for
+// it takes an eighth of an enrolment with Go's default. Who has set GOGC knows better.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 }
