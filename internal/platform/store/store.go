@@ -39,8 +39,8 @@ type Store interface {
 	// Update runs fn in a transaction and returns nil when that is synced to disk. If
 	// fn fails or panics nothing has changed, and its error is returned. Functions run
 	// one after the other; several may share one commit, so fn must be short and
-	// must not call the store. A transaction that the database has undone (a deadlock, a lost connection)
-	// is run again, and fn with it: what fn leaves outside of the transaction must be the same after
+	// must not call the store. A transaction that the database has undone (a deadlock, a lost connection,
+	// a statement of another update that failed late) is run again, and fn with it: what fn leaves outside of the transaction must be the same after
 	// one run as after several. ErrUnknown is the one error after which fn may have been carried out.
 	//
 	// An end of ctx counts until fn begins; from then on Update waits for the outcome. A change

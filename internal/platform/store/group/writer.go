@@ -1,7 +1,7 @@
 // Package group shares the price of a commit among the updates that wait for one.
 //
-// One goroutine writes. It takes all updates that wait, runs each behind a savepoint inside
-// one transaction, commits once, and then answers them all.
+// One goroutine writes. It takes all updates that wait, runs them inside one transaction, so that
+// each can fail by itself, commits once, and then answers them all.
 package group
 
 import (
@@ -18,6 +18,10 @@ import (
 // database had to end a deadlock, or the connection was lost before the commit was sent.
 var ErrAgain = errors.New("the transaction was undone by the database")
 
+// ErrApart is in errors of a transaction that one of its updates has spoiled, it is not said which. The updates
+// are run again, each in a transaction of its own, so that it hits nobody else.
+var ErrApart = errors.New("the transaction was spoiled by one of its updates")
+
 // maxRuns bounds how often a transaction is run.
 const maxRuns = 3
 
@@ -29,8 +33,9 @@ const maxMembers = 128
 type Transaction interface {
 	// Begin begins.
 	Begin() error
-	// Run runs fn behind a savepoint, which it undoes if fn fails. What fn reports is the
-	// outcome; err means that the whole transaction is spoiled.
+	// Run runs fn, and undoes what it did if it fails. What fn reports is the
+	// outcome; err means that the whole transaction is spoiled. A failure of what fn leaves to be
+	// carried out may show later ([ErrApart]).
 	Run(fn func(store.Tx) error) (outcome, err error)
 	// Commit returns when everything is on disk, with the number of the last event.
 	Commit() (head int64, err error)
@@ -106,17 +111,16 @@ func (w *Writer) write() {
 // group runs one transaction: the first update and all that are waiting behind it.
 func (w *Writer) group(first *update) {
 	members := []*update{first}
-	head, err := w.run(&members)
-	for runs := 1; errors.Is(err, ErrAgain) && runs < maxRuns; runs++ {
-		if err = w.tx.Rollback(); err == nil {
-			head, err = w.run(&members)
+	err := w.carryOut(&members, true)
+	if errors.Is(err, ErrApart) && len(members) > 1 {
+		for _, u := range members {
+			alone := []*update{u}
+			if err := w.carryOut(&alone, false); u.err == nil {
+				u.err = err
+			}
+			u.done <- u.err
 		}
-	}
-	if err != nil {
-		// The commit, or the transaction as a whole, failed: nobody's change is there, or it is not known (store.ErrUnknown).
-		err = fmt.Errorf("store: %w", errors.Join(err, w.tx.Rollback()))
-	} else {
-		w.head.Reach(head)
+		return
 	}
 	for _, u := range members {
 		if u.err == nil {
@@ -126,8 +130,24 @@ func (w *Writer) group(first *update) {
 	}
 }
 
-// run runs a transaction: the members, and those who come while it is open.
-func (w *Writer) run(members *[]*update) (head int64, err error) {
+// carryOut runs a transaction, and again if it must. If it fails, nobody's change is there, or it is not known
+// ([store.ErrUnknown]).
+func (w *Writer) carryOut(members *[]*update, open bool) error {
+	head, err := w.run(members, open)
+	for runs := 1; errors.Is(err, ErrAgain) && runs < maxRuns; runs++ {
+		if err = w.tx.Rollback(); err == nil {
+			head, err = w.run(members, open)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("store: %w", errors.Join(err, w.tx.Rollback()))
+	}
+	w.head.Reach(head)
+	return nil
+}
+
+// run runs a transaction: the members and, if it is open to them, those who come while it lasts.
+func (w *Writer) run(members *[]*update, open bool) (head int64, err error) {
 	for _, u := range *members {
 		u.err = nil // of a run before
 	}
@@ -143,7 +163,7 @@ func (w *Writer) run(members *[]*update) (head int64, err error) {
 		} else if errors.Is(next.err, ErrAgain) {
 			return 0, next.err
 		}
-		if i+1 < len(*members) || i+1 == maxMembers {
+		if !open || i+1 < len(*members) || i+1 == maxMembers {
 			continue
 		}
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,12 @@ type engine struct {
 	waiting []statement
 	growth  rows.Growth
 	answers int // so far
+
+	// Of a transaction that updates share:
+	shared    bool
+	others    int   // how many of those that wait were left by the updates before this one
+	savepoint bool  // there is one before what this update has changed
+	spoiled   error // what was left by an update before this one has failed
 }
 
 // statement is one that waits.
@@ -45,17 +52,22 @@ func (e *engine) later(query string, args ...any) {
 // send sends what waits, and query behind it. The caller reads the answer of that and
 // closes the results; those of the others are read here.
 func (e *engine) send(query string, args []any) (_ pgx.BatchResults, done context.CancelFunc, err error) {
+	if e.shared && !e.savepoint && (len(e.waiting) > e.others || query != "" && !reads(query)) {
+		e.waiting = slices.Insert(e.waiting, e.others, statement{query: "SAVEPOINT one"})
+		e.savepoint = true
+	}
 	batch, sent := &pgx.Batch{}, e.waiting
 	for _, s := range sent {
 		batch.Queue(s.query, s.args...)
 	}
-	e.waiting = e.waiting[:0]
+	others := e.others
+	e.waiting, e.others = e.waiting[:0], 0
 	if query != "" {
 		batch.Queue(query, args...)
 	}
 	ctx, done := context.WithTimeout(context.Background(), answerTime)
 	results := e.conn.SendBatch(ctx, batch)
-	for _, s := range sent {
+	for i, s := range sent {
 		tag, err := results.Exec()
 		if err == nil && s.must && tag.RowsAffected() == 0 {
 			err = store.ErrNotFound
@@ -63,12 +75,19 @@ func (e *engine) send(query string, args []any) (_ pgx.BatchResults, done contex
 		if err != nil {
 			results.Close()
 			done()
-			return nil, nil, &rows.Late{Err: meaning(err)}
+			err = meaning(err)
+			if i < others {
+				e.spoiled = err
+			}
+			return nil, nil, &rows.Late{Err: err}
 		}
 		e.answers++
 	}
 	return results, done, nil
 }
+
+// reads tells whether a statement changes nothing.
+func reads(query string) bool { return strings.HasPrefix(query, "SELECT") }
 
 // flush sends what waits.
 func (e *engine) flush() error {

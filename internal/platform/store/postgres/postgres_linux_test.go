@@ -119,6 +119,40 @@ func TestAStatementThatFailsLateFailsItsOwnUpdateOnly(t *testing.T) {
 	}
 }
 
+// PostgreSQL takes nothing more in a transaction once it has refused to answer a question.
+func TestAQuestionThatIsRefusedFailsItsOwnUpdateOnly(t *testing.T) {
+	s := open(t, cluster.Database(t))
+	defer s.Close()
+	refused := func(change bool) func(store.Tx) error {
+		return func(tx store.Tx) error {
+			if change {
+				if err := tx.SetSetting("refused", "1"); err != nil {
+					return err
+				}
+			}
+			_, err := tx.Events(0, -1)
+			return err
+		}
+	}
+	results := inGroup(t, s, setting("a"), refused(false), setting("b"), refused(true), setting("c"))
+	for i, err := range results {
+		if own := i%2 == 1; own != (err != nil) {
+			t.Errorf("update %d: %v", i, err)
+		}
+	}
+	err := s.View(t.Context(), func(tx store.Tx) error {
+		for name, want := range map[string]bool{"a": true, "b": true, "c": true, "refused": false} {
+			if _, err := tx.Setting(name); want != (err == nil) {
+				t.Errorf("setting %s: %v", name, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // Every update says on the feed the number that it believes to be the next one, on whichever node
 // it runs: numbers without a gap or a double show that all nodes take turns.
 func TestNodesShareOneOrderOfCommits(t *testing.T) {

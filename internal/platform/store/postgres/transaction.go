@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,9 +29,8 @@ type transaction struct {
 	config  *pgx.ConnConfig
 	closing context.Context
 
-	numbers   rows.Numbers
-	before    rows.Numbers // those before this transaction
-	savepoint bool         // there is one
+	numbers rows.Numbers
+	before  rows.Numbers // those before this transaction
 }
 
 var _ group.Transaction = (*transaction)(nil)
@@ -59,9 +59,10 @@ func (t *transaction) begin() (err error) {
 			return err
 		}
 	}
-	t.waiting, t.growth = t.waiting[:0], nil
+	t.engine = engine{conn: t.conn, shared: true}
 	t.later("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 	t.later("SELECT pg_advisory_xact_lock($1)", int64(writersLock))
+	t.others = len(t.waiting)
 	found, err := t.Query("SELECT " + rows.SelectNumbers)
 	if err != nil {
 		return err
@@ -70,50 +71,65 @@ func (t *transaction) begin() (err error) {
 		return errors.Join(found.Err(), found.Close())
 	}
 	err = errors.Join(found.Scan(t.numbers.Into()...), found.Close())
-	t.before, t.savepoint = t.numbers, false
+	t.before = t.numbers
 	return err
 }
 
-// Run implements [group.Transaction]. A savepoint is released together with the making of the
-// next one, to save a round trip.
+// Run implements [group.Transaction]. What fn changes last waits for the first question of the next one, or the
+// commit; only if fn asks something after it has changed something is there a savepoint before that.
 func (t *transaction) Run(fn func(store.Tx) error) (outcome, err error) {
-	if t.savepoint {
-		t.later("RELEASE SAVEPOINT one")
-	}
-	t.later("SAVEPOINT one")
-	control, answers, grown := len(t.waiting), t.answers, t.growth
+	t.others = len(t.waiting)
+	grown := t.growth
 	tx := rows.New(t, t.numbers)
 	outcome = tx.Outcome(fn(tx))
-	if outcome == nil && (t.answers > answers || len(t.waiting) > control) {
-		outcome = t.flush()
-	}
-	if t.conn.IsClosed() {
+	switch {
+	case t.conn.IsClosed():
 		return outcome, fmt.Errorf("%w: the connection was lost: %w", group.ErrAgain, outcome)
-	}
-	t.waiting = t.waiting[:0]
-	if outcome == nil {
+	case t.spoiled != nil:
+		return outcome, fmt.Errorf("%w: %w", again(t.spoiled), t.spoiled)
+	case outcome == nil:
 		t.numbers = tx.Numbers()
-	} else {
-		t.growth = grown
+	default:
+		t.waiting, t.growth = t.waiting[:t.others], grown
+		if !t.savepoint && t.conn.PgConn().TxStatus() == 'E' { // it was a question that failed
+			return outcome, fmt.Errorf("%w: %w", again(outcome), outcome)
+		}
+		if t.savepoint {
+			t.later("ROLLBACK TO SAVEPOINT one")
+		}
 	}
-	if t.answers == answers { // nothing has come to the database
-		return outcome, nil
+	if t.savepoint {
+		t.later("RELEASE SAVEPOINT one")
+		t.savepoint = false
 	}
-	t.savepoint = true
-	if outcome == nil {
-		return nil, nil
+	return outcome, nil
+}
+
+// again is how the updates of a transaction that has failed are run again.
+func again(err error) error {
+	if errors.Is(err, group.ErrAgain) {
+		return group.ErrAgain
 	}
-	t.later("ROLLBACK TO SAVEPOINT one")
-	return outcome, t.flush()
+	return group.ErrApart
 }
 
 // Commit implements [group.Transaction].
 func (t *transaction) Commit() (head int64, err error) {
 	head = t.numbers.Event
+	t.others = len(t.waiting)
+	if slices.ContainsFunc(t.waiting, func(s statement) bool { return s.must }) { // the commit would not wait for their rows
+		if err := t.flush(); t.conn.IsClosed() {
+			return head, fmt.Errorf("%w: the connection was lost: %w", group.ErrAgain, err)
+		} else if err != nil {
+			return head, fmt.Errorf("%w: %w", again(err), err)
+		}
+	}
 	t.grow()
 	if head > t.before.Event {
 		t.later("SELECT pg_notify($1, $2)", channel, fmt.Sprint(head))
 	}
+	t.others = len(t.waiting)
+	t.savepoint = true // none is needed
 	results, done, err := t.send("COMMIT", nil)
 	if err == nil {
 		defer done()
@@ -123,8 +139,11 @@ func (t *transaction) Commit() (head int64, err error) {
 			err = fmt.Errorf("the database answered %s to COMMIT", tag)
 		}
 	}
-	if err != nil && t.conn.IsClosed() {
+	switch {
+	case err != nil && t.conn.IsClosed():
 		return head, t.settle(err)
+	case t.spoiled != nil:
+		return head, fmt.Errorf("%w: %w", again(err), err)
 	}
 	return head, err
 }
@@ -176,7 +195,6 @@ func (t *transaction) Rollback() error {
 }
 
 func (t *transaction) disconnect() {
-	t.waiting, t.growth = t.waiting[:0], nil
 	if t.conn != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
