@@ -45,7 +45,7 @@ const (
 )
 
 // ErrNotRegistered: there is no certificate in the folder.
-var ErrNotRegistered = errors.New("this application server is not registered: have an administrator run \"simroot platform servers add\", and register with the token")
+var ErrNotRegistered = errors.New("this application server is not registered: have an administrator run \"simroot platform appservers add\", and register with the token")
 
 // Options say where the platform is and where the keys are.
 type Options struct {

@@ -22,10 +22,10 @@ func newAppServerRegister() *cobra.Command {
 		Use:   "register --platform URL --data DIR --invitation FILE",
 		Short: "Make this application server known to the platform, with a one-time token",
 		Long: `Makes the application server's keys in DIR/registration, where they stay, and trades the
-one-time token from "simroot platform servers add" for a certificate. From then on "serve"
+one-time token from "simroot platform appservers add" for a certificate. From then on "serve"
 on the same DIR needs no token and no sealing key, and renews the certificate by itself.
 If it fails it can be repeated.`,
-		Example: `  simroot platform servers add broker --fleet meters >invitation
+		Example: `  simroot platform appservers add broker --fleet meters >invitation
   simroot appserver register --data /var/lib/simroot --invitation invitation`,
 		Args: cobra.NoArgs,
 	}

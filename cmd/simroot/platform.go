@@ -14,7 +14,7 @@ func newPlatform() *cobra.Command {
 other verbs are clients of its API, and need --platform, --ca and a token.`,
 	}
 	c.AddCommand(newPlatformInit(), newPlatformServe(), newPlatformBackup(), newPlatformRestore(), newAdminToken())
-	for _, verb := range []func() *cobra.Command{newFleets, newSIMs, newCredentials, newCampaigns, newCA, newTokens, newServers, newAudit, newTransportKey, newKEK, newCRL} {
+	for _, verb := range []func() *cobra.Command{newFleets, newSIMs, newCredentials, newCampaigns, newCA, newTokens, newAppServers, newServers, newAudit, newTransportKey, newKEK, newCRL} {
 		c.AddCommand(verb())
 	}
 	return c

@@ -33,7 +33,7 @@ type (
 func (s *Server) addServers() {
 	add(s, huma.Operation{
 		OperationID: "request-server-certificate", Method: http.MethodPost, Path: api.PathServers, Tags: []string{tagTrust},
-		Summary:     "Issue an application server's certificate",
+		Summary:     "Issue a server's TLS certificate",
 		Description: "Issues a TLS server certificate for the given names. Of the PKCS#10 request only the key and the proof of possession count.",
 	}, admins, func(ctx context.Context, in *with[api.ServerRequest]) (*with[api.ServerCertificate], error) {
 		return answer(s.serverCertificate(ctx, in.Body))
