@@ -36,7 +36,7 @@ type Revision struct {
 type Revocations interface {
 	// Revision counts what has changed what belongs on the CRL.
 	Revision() (Revision, error)
-	// NewRevision raises it and returns its number.
+	// NewRevision raises it and returns its number. What changes at one time in one transaction is one revision.
 	NewRevision(at time.Time) (int64, error)
 	// Refreshed is the last revision in which all lists were made anew because of their age.
 	Refreshed() (Revision, error)

@@ -13,8 +13,16 @@ func (t *Tx) Revision() (r store.Revision, err error) {
 }
 
 // NewRevision implements [store.Revocations].
-func (t *Tx) NewRevision(at time.Time) (number int64, err error) {
-	return number, t.one("UPDATE revocations SET revision = revision + 1, changed = ? RETURNING revision", []any{micros(at)}, &number)
+func (t *Tx) NewRevision(at time.Time) (int64, error) {
+	if t.revision.Number != 0 && t.revision.Time.Equal(at) {
+		return t.revision.Number, nil
+	}
+	var number int64
+	err := t.one("UPDATE revocations SET revision = revision + 1, changed = ? RETURNING revision", []any{micros(at)}, &number)
+	if err == nil {
+		t.revision = store.Revision{Number: number, Time: at}
+	}
+	return number, err
 }
 
 // Refreshed implements [store.Revocations].
@@ -24,6 +32,7 @@ func (t *Tx) Refreshed() (r store.Revision, err error) {
 
 // Refresh implements [store.Revocations].
 func (t *Tx) Refresh(at time.Time, by int64) error {
+	t.revision = store.Revision{}
 	return t.change("UPDATE revocations SET revision = revision + ?1, changed = ?2, refreshed = revision + ?1, refreshed_at = ?2", by, micros(at))
 }
 

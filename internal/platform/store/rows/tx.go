@@ -72,6 +72,8 @@ type Tx struct {
 	// failed is the first error that says more than that a row is or is not there. The
 	// database may have rolled back by itself, so nothing may follow it.
 	failed error
+	// revision is the one that this transaction has begun, zero if it has not.
+	revision store.Revision
 }
 
 var _ store.Tx = (*Tx)(nil)

@@ -18,15 +18,31 @@ func revisions(t *testing.T, s store.Store) {
 	})
 	update(t, s, func(tx store.Tx) error {
 		n, err := tx.NewRevision(day)
+		again, err2 := tx.NewRevision(day)
 		same(t, "the next number", n, first+1)
-		return errors.Join(err, tx.Refresh(day.Add(time.Hour), 1))
+		same(t, "the number of what changes at the same time", again, n)
+		return errors.Join(err, err2, tx.Refresh(day.Add(time.Hour), 1))
+	})
+	lost := func(tx store.Tx) error { _, err := tx.NewRevision(day); return err }
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return errors.Join(lost(tx), errOnPurpose) }); !errors.Is(err, errOnPurpose) {
+		t.Fatal(err)
+	}
+	update(t, s, func(tx store.Tx) error {
+		n, err := tx.NewRevision(day)
+		later, err2 := tx.NewRevision(day.Add(time.Minute))
+		err3 := tx.Refresh(day.Add(time.Hour), 1)
+		after, err4 := tx.NewRevision(day.Add(time.Minute))
+		same(t, "the number after one that was given up", n, first+3)
+		same(t, "the number of what changes later", later, first+4)
+		same(t, "the number after a refreshment", after, first+6)
+		return errors.Join(err, err2, err3, err4)
 	})
 	update(t, s, func(tx store.Tx) error { _, err := tx.NewRevision(day.Add(2 * time.Hour)); return err })
 	view(t, s, func(tx store.Tx) error {
 		now, err1 := tx.Revision()
 		refreshed, err2 := tx.Refreshed()
-		same(t, "revision", now, store.Revision{Number: first + 3, Time: day.Add(2 * time.Hour)})
-		same(t, "refreshed", refreshed, store.Revision{Number: first + 2, Time: day.Add(time.Hour)})
+		same(t, "revision", now, store.Revision{Number: first + 7, Time: day.Add(2 * time.Hour)})
+		same(t, "refreshed", refreshed, store.Revision{Number: first + 5, Time: day.Add(time.Hour)})
 		return errors.Join(err1, err2)
 	})
 }
