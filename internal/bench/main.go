@@ -81,6 +81,7 @@ func run(write, only string) error {
 		{"terminator", terminatorCost},
 		{"enrolments per second", enrolmentRate},
 		{"crowd of application servers", crowdTimes},
+		{"feed of one fleet", filteredFeed},
 		{"import of a batch", importScale},
 		{"import of a batch into PostgreSQL", importPostgres},
 		{"replica of a million", replicaScale},

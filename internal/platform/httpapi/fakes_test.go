@@ -22,6 +22,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/ocsp"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/registry"
+	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/token"
 	"github.com/simroot/simroot/internal/testlog"
 )
@@ -120,6 +121,17 @@ func (f fakeRegistry) SIM(_ context.Context, iccid string) (api.SIM, error) {
 		return api.SIM{}, refuse.UnknownSIM(iccid)
 	}
 	return api.SIM{ICCID: iccid, Fleet: "meters", State: api.Provisioned}, f.err
+}
+
+// FleetsOf finds all SIMs where the known one is.
+func (f fakeRegistry) FleetsOf(_ context.Context, iccids []string) (map[string]store.SIMFleets, error) {
+	fleets := map[string]store.SIMFleets{}
+	for _, iccid := range iccids {
+		if iccid == knownICCID {
+			fleets[iccid] = store.SIMFleets{Present: "meters"}
+		}
+	}
+	return fleets, f.err
 }
 
 func (f fakeRegistry) SIMs(_ context.Context, filter registry.Filter, after string, limit int) (api.Page[api.SIM], error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,6 +15,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/feed"
 	"github.com/simroot/simroot/internal/platform/refuse"
+	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/token"
 )
 
@@ -115,15 +117,15 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, after api.Fe
 		for len(events) > 0 && events[len(events)-1].Seq > head {
 			events = events[:len(events)-1]
 		}
+		there, err := s.shows(ctx, who, events...)
+		if err != nil {
+			s.feedFailed(ctx, out, err)
+			return
+		}
 		var skipped *api.Skipped
 		for i := range events {
 			after.Seq, after.Mark = events[i].Seq, events[i].Mark
-			there, err := s.shows(ctx, who, &events[i])
-			if err != nil {
-				s.feedFailed(ctx, out, err)
-				return
-			}
-			if !there {
+			if !there[i] {
 				skipped = &api.Skipped{Seq: after.Seq, Mark: after.Mark}
 				continue
 			}
@@ -158,20 +160,36 @@ const welcomeEvery = time.Second
 // state writes those of a page's lines that the principal may see. A credential of its fleets may be in a
 // SIM that was moved to another, whose line then comes with it.
 func (s *Server) state(ctx context.Context, p token.Principal, page []api.Event, out *burst) error {
+	all := len(p.Fleets) == 0
+	fleets := map[string]store.SIMFleets{}
+	if !all {
+		var holders []string // of the credentials that need a look at their SIM
+		for _, e := range page {
+			if c := e.Credential; c != nil && (p.Sees(c.Fleet) || !c.State.Final()) {
+				holders = append(holders, c.ICCID)
+			}
+		}
+		slices.Sort(holders)
+		var err error
+		if fleets, err = s.services.Registry.FleetsOf(ctx, slices.Compact(holders)); err != nil {
+			return err
+		}
+	}
 	for i := range page {
 		e := &page[i]
-		there := len(p.Fleets) == 0
+		there := all
 		switch c := e.Credential; {
 		case there:
 		case c == nil:
 			there = p.Sees(e.SIM.Fleet)
 		case p.Sees(c.Fleet) || !c.State.Final():
-			sim, err := s.services.Registry.SIM(ctx, c.ICCID)
-			if err != nil {
-				return err
-			}
-			there = p.Sees(c.Fleet) || p.Sees(sim.Fleet)
-			if there && !p.Sees(sim.Fleet) {
+			present := fleets[c.ICCID].Present
+			there = p.Sees(c.Fleet) || p.Sees(present)
+			if there && !p.Sees(present) {
+				sim, err := s.services.Registry.SIM(ctx, c.ICCID)
+				if err != nil {
+					return err
+				}
 				out.line(api.FeedLine{State: &api.Event{Time: sim.Updated, SIM: &sim}})
 			}
 		}

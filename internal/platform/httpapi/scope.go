@@ -9,8 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/simroot/simroot/api"
-	"github.com/simroot/simroot/internal/platform/credential"
-	"github.com/simroot/simroot/internal/platform/page"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/token"
 )
@@ -38,8 +36,8 @@ func (s *Server) within(ctx huma.Context, p token.Principal) error {
 		if err != nil {
 			return err
 		}
-		there, err := s.shows(ctx.Context(), p, &api.Event{SIM: &sim})
-		if err == nil && !there {
+		there, err := s.shows(ctx.Context(), p, api.Event{SIM: &sim})
+		if err == nil && !there[0] {
 			err = refuse.UnknownSIM(iccid)
 		}
 		return err
@@ -67,31 +65,47 @@ func (s *Server) within(ctx huma.Context, p token.Principal) error {
 		"this is about all fleets, and the token is for %s only: take one without that restriction", strings.Join(p.Fleets, ", "))
 }
 
-// shows tells whether a SIM or a credential is there for a principal. A SIM that was moved holds a
+// shows tells which SIMs and credentials are there for a principal. A SIM that was moved holds a
 // credential of the fleet where it was until it comes next; it is there for those who see one of
 // the two, so that none who accepts it misses what becomes of it.
-func (s *Server) shows(ctx context.Context, p token.Principal, e *api.Event) (bool, error) {
-	if len(p.Fleets) == 0 {
-		return true, nil
-	}
-	if c := e.Credential; c != nil {
-		if p.Sees(c.Fleet) {
-			return true, nil
+func (s *Server) shows(ctx context.Context, p token.Principal, events ...api.Event) (there []bool, err error) {
+	there = make([]bool, len(events))
+	var others []string // SIMs that are of other fleets, or their credentials are
+	for i := range events {
+		var iccid, fleet string
+		if c := events[i].Credential; c != nil {
+			iccid, fleet = c.ICCID, c.Fleet
+		} else {
+			iccid, fleet = events[i].SIM.ICCID, events[i].SIM.Fleet
 		}
-		sim, err := s.services.Registry.SIM(ctx, c.ICCID)
-		return err == nil && p.Sees(sim.Fleet), err
+		if there[i] = p.Sees(fleet); !there[i] {
+			others = append(others, iccid)
+		}
 	}
-	if p.Sees(e.SIM.Fleet) {
-		return true, nil
+	if len(others) == 0 {
+		return there, nil
 	}
-	held, err := s.services.Credentials.Credentials(ctx, credential.Filter{ICCID: e.SIM.ICCID}, "", page.Max)
-	return slices.ContainsFunc(held.Items, func(c api.Credential) bool { return p.Sees(c.Fleet) }), err
+	slices.Sort(others)
+	fleets, err := s.services.Registry.FleetsOf(ctx, slices.Compact(others))
+	if err != nil {
+		return nil, err
+	}
+	for i := range events {
+		switch c := events[i].Credential; {
+		case there[i]:
+		case c != nil:
+			there[i] = fleets[c.ICCID].Present != "" && p.Sees(fleets[c.ICCID].Present)
+		default:
+			there[i] = slices.ContainsFunc(fleets[events[i].SIM.ICCID].Held, p.Sees)
+		}
+	}
+	return there, nil
 }
 
 // showsCredential refuses a credential that is not there for a principal, like one that is not there.
 func (s *Server) showsCredential(ctx context.Context, p token.Principal, c api.Credential) error {
-	there, err := s.shows(ctx, p, &api.Event{Credential: &c})
-	if err == nil && !there {
+	there, err := s.shows(ctx, p, api.Event{Credential: &c})
+	if err == nil && !there[0] {
 		err = refuse.UnknownCredential(c.ID)
 	}
 	return err

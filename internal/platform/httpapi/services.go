@@ -20,6 +20,7 @@ import (
 	"github.com/simroot/simroot/internal/platform/est"
 	"github.com/simroot/simroot/internal/platform/ocsp"
 	"github.com/simroot/simroot/internal/platform/registry"
+	"github.com/simroot/simroot/internal/platform/store"
 	"github.com/simroot/simroot/internal/platform/token"
 )
 
@@ -63,6 +64,7 @@ type Registry interface {
 	Fleets(ctx context.Context, after string, limit int) (api.Page[api.Fleet], error)
 	ImportWith(ctx context.Context, actor, fleet string, batch io.Reader, o api.ImportOptions) (api.ImportResult, error)
 	SIM(ctx context.Context, iccid string) (api.SIM, error)
+	FleetsOf(ctx context.Context, iccids []string) (map[string]store.SIMFleets, error)
 	SIMs(ctx context.Context, f registry.Filter, after string, limit int) (api.Page[api.SIM], error)
 	SetAttributes(ctx context.Context, actor, iccid string, c api.AttributeChange) (api.SIM, error)
 	Move(ctx context.Context, actor, iccid string, m api.Move) (api.SIM, error)

@@ -153,6 +153,15 @@ func (r *Registry) SIM(ctx context.Context, iccid string) (s api.SIM, err error)
 	return s, err
 }
 
+// FleetsOf tells of which fleets SIMs are, of any number of SIMs. Those that are not there are left out.
+func (r *Registry) FleetsOf(ctx context.Context, iccids []string) (fleets map[string]store.SIMFleets, err error) {
+	err = r.store.View(ctx, func(tx store.Tx) error {
+		fleets, err = tx.FleetsOf(iccids)
+		return err
+	})
+	return fleets, err
+}
+
 func sim(tx store.Tx, iccid string) (store.SIM, error) {
 	s, err := tx.SIM(iccid)
 	if errors.Is(err, store.ErrNotFound) {

@@ -122,6 +122,12 @@ type SIMFilter struct {
 	State api.SIMState
 }
 
+// SIMFleets are the fleets that a SIM has to do with.
+type SIMFleets struct {
+	Present string   // where it is
+	Held    []string // of its credentials, those that have ended too: where it was
+}
+
 // SIMs are the rows of SIMs, by ICCID.
 type SIMs interface {
 	InsertSIM(SIM) error // ErrExists
@@ -131,6 +137,8 @@ type SIMs interface {
 	SIM(iccid string) (SIM, error)
 	Standing(iccid string) (Standing, error)
 	ListSIMs(f SIMFilter, after string, limit int) ([]SIM, error)
+	// FleetsOf tells of which fleets SIMs are. Those that are not there are left out.
+	FleetsOf(iccids []string) (map[string]SIMFleets, error)
 	// UpdateSIM changes Fleet, State, Session, Updated, LastSeen, Attributes, Replaces and Anchors.
 	UpdateSIM(SIM) error
 }

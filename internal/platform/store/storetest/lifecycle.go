@@ -74,3 +74,38 @@ func beganAndEnded(t *testing.T, s store.Store) {
 		return err
 	})
 }
+
+func fleetsOfMany(t *testing.T, s store.Store) {
+	const many = 120 // more than go into one statement
+	asked := []string{"none"}
+	want := map[string]store.SIMFleets{}
+	update(t, s, func(tx store.Tx) error {
+		err := errors.Join(tx.InsertFleet(api.Fleet{Name: "meters", Profile: api.Profile{}.WithDefaults(), Created: day}),
+			tx.InsertFleet(api.Fleet{Name: "others", Profile: api.Profile{}.WithDefaults(), Created: day}))
+		for n := range many {
+			asked = append(asked, iccid(n))
+			want[iccid(n)] = store.SIMFleets{Present: "meters"}
+			err = errors.Join(err, tx.InsertSIM(simRow(n)))
+		}
+		moved := simRow(7)
+		moved.Fleet = "others"
+		old, present, again := credentialRow("a", 7, api.Superseded), credentialRow("b", 7, api.Active), credentialRow("c", 7, api.Expired)
+		present.Fleet = "others"
+		want[iccid(7)] = store.SIMFleets{Present: "others", Held: []string{"meters", "others"}}
+		return errors.Join(err, tx.UpdateSIM(moved), tx.InsertCredential(old), tx.InsertCredential(present), tx.InsertCredential(again))
+	})
+	view(t, s, func(tx store.Tx) error {
+		for _, n := range []int{0, 1, 2, 50, 51, len(asked)} {
+			fleets, err := tx.FleetsOf(asked[:n])
+			if err != nil {
+				return err
+			}
+			some := map[string]store.SIMFleets{}
+			for _, i := range asked[min(1, n):n] {
+				some[i] = want[i]
+			}
+			same(t, fmt.Sprintf("the fleets of %d", n), fleets, some)
+		}
+		return nil
+	})
+}

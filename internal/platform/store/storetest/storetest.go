@@ -22,6 +22,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		"rows come back as they went in":                                     rowsComeBack,
 		"application servers come back as they went in":                      appServersComeBack,
 		"answers are kept until they expire":                                 answersExpire,
+		"the fleets of many SIMs are looked up at once":                      fleetsOfMany,
 		"answers move to another key-encryption key as other secrets do":     answersMove,
 		"lists go by pages in the order of keys":                             listsGoByPages,
 		"a failed update changes nothing":                                    failedUpdate,
