@@ -127,3 +127,30 @@ func TestARepeatedWriteIsDoneOnce(t *testing.T) {
 		}
 	}
 }
+
+// A campaign that is begun under a key begins at once, as any other does.
+func TestACampaignUnderAKeyBeginsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.fleet("meters", api.Profile{})
+	for i, state := range w.sims("meters", "common", "89882119900000000017", "89882119900000000025", "89882119900000000033") {
+		if _, err := w.onboard(vsim.NewMemory(state)); err != nil {
+			t.Fatal(err)
+		}
+		campaign, err := w.Admin.CreateCampaign(keyed(t, string(rune('a'+i))), api.CampaignRequest{Fleet: "meters", Kind: api.RevokeAll})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // the next look without being told comes after a minute
+		for campaign.State != api.CampaignFinished {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				t.Fatalf("the campaign stays %s", campaign.State)
+			}
+			if campaign, err = w.Admin.Campaign(t.Context(), campaign.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+	}
+}

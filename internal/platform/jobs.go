@@ -3,6 +3,8 @@ package platform
 import (
 	"context"
 	"time"
+
+	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // jobInterval is how often the platform looks for what time has brought about.
@@ -17,6 +19,11 @@ func (p *Platform) work(ctx context.Context) {
 		select {
 		case <-ticker.C:
 		case <-p.campaigns.Begun():
+			// It may be about to be committed, in the transaction of a request that has a key: what comes
+			// behind that finds it.
+			if err := p.store.Update(ctx, func(store.Tx) error { return nil }); err != nil && ctx.Err() == nil {
+				p.options.Log.ErrorContext(ctx, "wait for a campaign's beginning", "error", err)
+			}
 		case <-ctx.Done():
 			return
 		}
