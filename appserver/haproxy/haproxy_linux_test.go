@@ -403,6 +403,19 @@ func TestBeyondTheLimitsOfStalenessNobodyComesInAndThenNobodyStays(t *testing.T)
 	realparts.WaitFor(t, "the SIM to come in again", func() bool { _, err := comes(); return err == nil })
 }
 
+func TestThroughARolloverOfTheCANobodyGoodIsRefusedAndTheRevokedOfBothCAsAre(t *testing.T) {
+	r := newRig(t, option{})
+	enter := func(sim platformtest.SIM) error {
+		c := r.device(sim)
+		defer c.CloseIdleConnections()
+		_, err := r.get(c, "/")
+		return err
+	}
+	servertest.Rollover(t, r.Platform, servertest.Beside{
+		Enter: enter, Refused: func(sim platformtest.SIM) bool { return enter(sim) != nil }, CRLs: r.in("crl.pem"),
+	})
+}
+
 func TestConfigRefusesWhatHAProxyWouldMisread(t *testing.T) {
 	good := haproxy.ConfigOptions{Dir: "/d", Listen: "127.0.0.1:1", Certificate: "/c", Backend: "127.0.0.1:2"}
 	if _, err := haproxy.Config(good); err != nil {

@@ -258,45 +258,24 @@ func TestConfigRefusesWhatNginxWouldMisread(t *testing.T) {
 	}
 }
 
-// Servers that check whole chains refuse every client of a CA whose list they lack.
 func TestThroughARolloverOfTheCANobodyGoodIsRefusedAndTheRevokedOfBothCAsAre(t *testing.T) {
 	r := newRig(t)
-	r.Heartbeat(50 * time.Millisecond) // which tells of other CAs
-	old, oldGoes := r.Provision(t, platformtest.ICCID(1)), r.Provision(t, platformtest.ICCID(2))
-	good := func(sims ...platformtest.SIM) {
-		t.Helper()
-		for _, sim := range sims {
-			if status, text := r.get(r.device(sim.Certificate)); status != http.StatusOK {
-				t.Errorf("%s got %d: %s", sim.ICCID, status, text)
+	visit := func(sim platformtest.SIM) (status int, text string) {
+		c := r.device(sim.Certificate)
+		defer c.CloseIdleConnections()
+		return r.get(c)
+	}
+	servertest.Rollover(t, r.Platform, servertest.Beside{
+		Enter: func(sim platformtest.SIM) error {
+			if status, text := visit(sim); status != http.StatusOK {
+				return fmt.Errorf("status %d: %s", status, text)
 			}
-		}
-	}
-	r.becomes(old, http.StatusOK)
-	r.becomes(oldGoes, http.StatusOK)
-
-	next := platformtest.NewCA(t)
-	r.Publish(next)
-	realparts.WaitFor(t, "nginx to read the files of both CAs", func() bool {
-		good(old)
-		crls, err := os.ReadFile(r.in("crl.pem"))
-		return err == nil && bytes.Count(crls, []byte("BEGIN X509 CRL")) == 4 && r.reloads() > 0
+			return nil
+		},
+		Refused: func(sim platformtest.SIM) bool {
+			status, _ := visit(sim)
+			return status == http.StatusBadRequest // nginx's answer to a certificate that it does not accept
+		},
+		CRLs: r.in("crl.pem"),
 	})
-	young, youngGoes := r.ProvisionBy(t, next, platformtest.ICCID(3)), r.ProvisionBy(t, next, platformtest.ICCID(4))
-	r.becomes(young, http.StatusOK)
-	r.becomes(youngGoes, http.StatusOK)
-	good(old, oldGoes)
-
-	r.SetCredential(oldGoes.Credential, api.Revoked)
-	r.SetCredential(youngGoes.Credential, api.Revoked)
-	for _, sim := range []platformtest.SIM{oldGoes, youngGoes} {
-		r.becomes(sim, http.StatusBadRequest) // nginx's answer to a certificate that it does not accept
-	}
-	good(old, young)
-
-	r.Publish(nil) // the CA before is of no use any more
-	realparts.WaitFor(t, "nginx to know one CA", func() bool {
-		crls, err := os.ReadFile(r.in("crl.pem"))
-		return err == nil && bytes.Count(crls, []byte("BEGIN X509 CRL")) == 2
-	})
-	good(old)
 }
