@@ -2,6 +2,7 @@ package beside
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -152,6 +153,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	refresh := time.Now().Add(refreshEvery)
 	was := k.m.Synced()
 	for cas := true; ; {
+		known := k.m.ClientCAs() // before anything is fetched: what changes meanwhile is seen by await
 		err := k.update(ctx, cas)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -168,7 +170,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		if err != nil {
 			due = time.Now().Add(retryAfter)
 		}
-		if !k.await(ctx, due, &was) {
+		if !k.await(ctx, due, &was, known) {
 			return context.Cause(ctx)
 		}
 		if cas = err != nil && cas || !time.Now().Before(refresh); cas {
@@ -178,10 +180,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 // await waits until there is something to do: a change, another view on the age of the replica, other CAs, or
-// the given time. It tells whether ctx goes on.
-func (k *Keeper) await(ctx context.Context, due time.Time, was *appserver.Status) bool {
+// the given time. Was and known are what the files were made for. It tells whether ctx goes on.
+func (k *Keeper) await(ctx context.Context, due time.Time, was *appserver.Status, known *x509.CertPool) bool {
 	look := time.Now().Add(lookEvery)
-	cas := k.m.ClientCAs()
 	for {
 		timer := time.NewTimer(min(time.Until(due), staleEvery))
 		select {
@@ -195,7 +196,7 @@ func (k *Keeper) await(ctx context.Context, due time.Time, was *appserver.Status
 			s := k.m.Synced()
 			turned := s.Stale != was.Stale || s.Cut != was.Cut
 			*was = s
-			if turned || k.m.ClientCAs() != cas || !time.Now().Before(due) {
+			if turned || k.m.ClientCAs() != known || !time.Now().Before(due) {
 				return true
 			}
 			if time.Now().Before(look) {

@@ -24,6 +24,7 @@ type server struct {
 	mu     sync.Mutex
 	big    []byte // what is added to its file
 	broken error
+	aside  func() // done once, while files are made of what was fetched
 	calls  []string
 	called chan struct{} // closed and replaced with each call
 }
@@ -38,6 +39,13 @@ func (s *server) note(call string) error {
 }
 
 func (s *server) Files(state beside.State) ([]beside.File, error) {
+	s.mu.Lock()
+	aside := s.aside
+	s.aside = nil
+	s.mu.Unlock()
+	if aside != nil {
+		aside()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	barred := []byte(strings.Join(state.Barred, "\n"))
@@ -95,6 +103,7 @@ func (s *server) forget() { s.set(func() { s.calls = nil }) }
 type world struct {
 	*platformtest.Platform
 	*server
+	m   *servertest.Server
 	dir string
 	log *testlog.Log
 }
@@ -103,7 +112,7 @@ func newWorld(t *testing.T, s *server) *world {
 	t.Helper()
 	p := platformtest.New(t)
 	m := servertest.Open(t, p)
-	w := &world{Platform: p, server: s, dir: t.TempDir(), log: testlog.New(t)}
+	w := &world{Platform: p, server: s, m: m, dir: t.TempDir(), log: testlog.New(t)}
 	s.called = make(chan struct{})
 	k, err := beside.New(beside.Options{Middleware: m.Middleware, Platform: p.Client, Dir: w.dir, Server: s, Logger: w.log.Logger()})
 	if err != nil {
@@ -179,5 +188,32 @@ func TestWithoutTheCRLConnectionsEndOnceAndOnceMoreWhenItIsThere(t *testing.T) {
 	w.await(t, "end "+sim.ICCID, 2)
 	if w.read(t, "crls") == old {
 		t.Error("the CRL is the old one")
+	}
+}
+
+// The middleware may hear of the next CA after the keeper has fetched the lists, and before it has done
+// anything with them.
+func TestACAThatComesWhileTheFilesAreMadeIsNotMissed(t *testing.T) {
+	w := newWorld(t, &server{})
+	w.Heartbeat(50 * time.Millisecond) // which tells of other CAs
+	sim := w.Provision(t, platformtest.ICCID(1))
+	w.await(t, "reload", 1)
+	heard := make(chan struct{})
+	w.set(func() {
+		w.aside = func() {
+			defer close(heard)
+			before := w.m.ClientCAs()
+			w.Publish(platformtest.NewCA(t))
+			for tick := time.Tick(time.Millisecond); w.m.ClientCAs() == before; <-tick {
+			}
+		}
+	})
+	w.SetCredential(sim.Credential, api.Revoked)
+	<-heard
+	w.forget()
+	w.await(t, "reload barred", 1)
+	w.await(t, "reload crls", 1)
+	if n := strings.Count(w.read(t, "crls"), "BEGIN X509 CRL"); n != 4 {
+		t.Errorf("%d lists, want those of both CAs and their roots", n)
 	}
 }
