@@ -316,8 +316,10 @@ func (a *Agent) succeeded(iccid card.ICCID, done Onboarding) time.Duration {
 	if a.early++; !a.due() {
 		a.early = 0
 	} else {
-		// The platform has just said that it is not. To come again at once would be a siege.
-		wait = chance(a.early+4, lastRetry)
+		// The platform has just said that it is not. To come again at once would be a siege, and
+		// to come every day is enough for a credential that is long good after it is due.
+		most := min(longestAsk, c.NotAfter.Sub(done.RenewAt)/10)
+		wait = chance(a.early+4, max(lastRetry, most))
 	}
 	_ = a.tell(func(s *AgentStatus) {
 		s.enter(AgentReady, now)
@@ -343,7 +345,7 @@ func (s *AgentStatus) clockProblem(now time.Time) string {
 	case s.Credential == nil:
 		return ""
 	case !now.Before(s.RenewAt.Add(spread)):
-		return fmt.Sprintf("this device's clock seems to be ahead: it says %s, and the credential, which the platform calls good, is to be renewed at %s; set the clock",
+		return fmt.Sprintf("this device's clock seems to be ahead: it says %s, and the platform, which calls the credential good, expects it again at %s; set the clock",
 			now.Format(time.RFC3339), s.RenewAt.UTC().Format(time.RFC3339))
 	case now.Add(clockError).Before(s.Credential.NotBefore):
 		return fmt.Sprintf("this device's clock is behind: it says %s, and the credential is good from %s; set the clock, or TLS will fail",

@@ -35,7 +35,7 @@ func (s AgentStatus) Metrics() []byte {
 		notAfter = s.Credential.NotAfter
 	}
 	one("simroot_agent_credential_not_after_seconds", "gauge", "When the SIM's credential ends.", seconds(notAfter))
-	one("simroot_agent_renew_at_seconds", "gauge", "When the credential is to be renewed.", seconds(s.RenewAt))
+	one("simroot_agent_renew_at_seconds", "gauge", "When the device is to come to the platform again.", seconds(s.RenewAt))
 	one("simroot_agent_next_attempt_seconds", "gauge", "When the agent tries again.", seconds(s.NextAttempt))
 	one("simroot_agent_last_success_seconds", "gauge", "When the platform last confirmed the credential.", seconds(s.LastSuccess))
 	one("simroot_agent_failures", "gauge", "Attempts since the last one that succeeded.", float64(s.Failures))

@@ -193,7 +193,7 @@ func showAgent(w io.Writer, name string, asJSON bool) error {
 	}
 	fmt.Fprintf(w, "agent       %s since %s\nSIM         %s\n", s.State, day(s.Since), orDash(s.ICCID))
 	if c := s.Credential; c != nil {
-		fmt.Fprintf(w, "credential  %s (%s, fleet %s)\nvalid       %s to %s, renewal %s\n", c.ID, c.Type, c.Fleet, day(c.NotBefore), day(c.NotAfter), day(s.RenewAt))
+		fmt.Fprintf(w, "credential  %s (%s, fleet %s)\nvalid       %s to %s, comes again %s\n", c.ID, c.Type, c.Fleet, day(c.NotBefore), day(c.NotAfter), day(s.RenewAt))
 		if c.Identity != "" {
 			fmt.Fprintf(w, "identity    %s\n", c.Identity)
 		}

@@ -86,12 +86,8 @@ func (r *Registry) CreateFleet(ctx context.Context, actor string, f api.Fleet) (
 		return f, refuse.BadRequest("fleet name %q: want 1 to 64 of a-z, 0-9, '.', '_', '-', the first a letter or digit", f.Name)
 	}
 	var err error
-	if f.Profile, err = complete(f.Profile); err != nil {
+	if f.Profile, err = complete(f.Profile.ForNewFleet()); err != nil {
 		return f, err
-	}
-	if f.Profile.Renewal == api.Renew && f.Profile.KeyAge == 0 {
-		// Only here: the keys of a fleet that was there before there was a bound have none.
-		f.Profile.KeyAge = max(api.DefaultKeyAge, f.Profile.Lifetime)
 	}
 	f.Created, f.Version = r.now(), 1
 	err = r.store.Update(ctx, func(tx store.Tx) error {

@@ -18,7 +18,7 @@ import (
 func TestAFleetIsCreatedOnceWithItsDefaultsFilled(t *testing.T) {
 	w := fixture.New(t)
 	f, err := w.Registry.CreateFleet(t.Context(), "test", api.Fleet{Name: "pumps"})
-	if err != nil || f.Profile != (api.Profile{}.WithDefaults()) {
+	if err != nil || f.Profile != (api.Profile{}.ForNewFleet()) || f.Profile.CheckIn != api.DefaultCheckIn {
 		t.Fatal(f, err)
 	}
 	if again, err := w.Registry.Fleet(t.Context(), "pumps"); err != nil || !reflect.DeepEqual(again, f) {
@@ -34,9 +34,9 @@ func TestAFleetIsCreatedOnceWithItsDefaultsFilled(t *testing.T) {
 		if err != nil || f.Profile.KeyAge != want {
 			t.Errorf("%s: keys live for %s, %v", name, f.Profile.KeyAge, err)
 		}
-		f.Profile.KeyAge = 0 // which is not a creation: the operator's word
-		if f, err = w.Registry.UpdateFleet(t.Context(), "test", f.Name, f); err != nil || f.Profile.KeyAge != 0 {
-			t.Errorf("%s: without a bound keys live for %s, %v", name, f.Profile.KeyAge, err)
+		f.Profile.KeyAge, f.Profile.CheckIn = 0, 0 // which is not a creation: the operator's word
+		if f, err = w.Registry.UpdateFleet(t.Context(), "test", f.Name, f); err != nil || f.Profile.KeyAge != 0 || f.Profile.CheckIn != 0 {
+			t.Errorf("%s: with neither bound keys live for %s, and devices come every %s, %v", name, f.Profile.KeyAge, f.Profile.CheckIn, err)
 		}
 	}
 	_, err = w.Registry.CreateFleet(t.Context(), "test", api.Fleet{Name: "pumps"})
