@@ -56,8 +56,11 @@ type nodes struct {
 }
 
 // startNodes initialises a platform on PostgreSQL and serves it from two nodes.
-func startNodes(t *testing.T) *nodes {
-	n := &nodes{t: t, store: realparts.SharedCluster(t).Database(t)}
+func startNodes(t *testing.T) *nodes { return startNodesOn(t, realparts.SharedCluster(t)) }
+
+// startNodesOn is startNodes for who does something to the database's server.
+func startNodesOn(t *testing.T, cluster *realparts.Cluster) *nodes {
+	n := &nodes{t: t, store: cluster.Database(t)}
 	n.dirs = [2]string{filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")}
 	n.addresses = [2]string{"127.0.0.1:0", "127.0.0.1:0"}
 	n.start(0)
