@@ -17,6 +17,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ const (
 	maxPerSIM     = 4                // that have not proved themselves yet, or linger
 	idleTime      = 2 * time.Minute  // a session that nobody answers is forgotten
 	lingerTime    = 10 * time.Second // and one that has ended, when its end can have been heard
+	sweepInterval = time.Second      // at most so late
 	serveTime     = 30 * time.Second
 	minAID        = 5
 	maxAID        = 16
@@ -67,6 +69,8 @@ type Relay struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session
+	bySIM    map[string][]*session // the same, by ICCID
+	swept    time.Time             // when those that nobody will miss were looked for
 }
 
 // New returns a relay without sessions.
@@ -74,14 +78,14 @@ func New(o Options) *Relay {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	return &Relay{o: o, sessions: map[string]*session{}}
+	return &Relay{o: o, sessions: map[string]*session{}, bySIM: map[string][]*session{}}
 }
 
 // Close forgets all sessions. An agent that goes on with one is told to start again.
 func (r *Relay) Close() {
 	r.mu.Lock()
 	all := r.sessions
-	r.sessions = map[string]*session{}
+	r.sessions, r.bySIM = map[string]*session{}, map[string][]*session{}
 	r.mu.Unlock()
 	for _, s := range all {
 		s.stop() // waits while it is being served: not under the lock
@@ -155,21 +159,12 @@ func (r *Relay) makeRoom(s *session) (left []*session, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.o.Clock()
-	leave := func(other *session) {
-		delete(r.sessions, other.id)
-		left = append(left, other)
-	}
-	same := 0
-	var oldest *session
-	for _, other := range r.sessions {
-		if other.stale(now) {
-			leave(other)
-			continue
-		}
-		if other.iccid == s.iccid {
-			same++
-			if oldest == nil || other.lastUse().Before(oldest.lastUse()) {
-				oldest = other
+	if now.Sub(r.swept) >= sweepInterval || len(r.sessions) >= maxSessions {
+		r.swept = now
+		for _, other := range r.sessions {
+			if other.stale(now) {
+				left = append(left, other)
+				r.forget(other)
 			}
 		}
 	}
@@ -181,16 +176,27 @@ func (r *Relay) makeRoom(s *session) (left []*session, err error) {
 	// A device that keeps losing power leaves sessions behind: the least recently used
 	// makes room. A stranger who opens sessions for this SIM can push out only what has
 	// been idle for longer than his own.
-	if same >= maxPerSIM {
-		leave(oldest)
+	if same := r.bySIM[s.iccid]; len(same) >= maxPerSIM {
+		oldest := slices.MinFunc(same, func(a, b *session) int { return a.lastUse().Compare(b.lastUse()) })
+		left = append(left, oldest)
+		r.forget(oldest)
 	}
-	r.sessions[s.id] = s
+	r.sessions[s.id], r.bySIM[s.iccid] = s, append(r.bySIM[s.iccid], s)
 	return left, nil
+}
+
+// forget makes a session known no more.
+func (r *Relay) forget(s *session) {
+	delete(r.sessions, s.id)
+	same := slices.DeleteFunc(r.bySIM[s.iccid], func(other *session) bool { return other == s })
+	if r.bySIM[s.iccid] = same; len(same) == 0 {
+		delete(r.bySIM, s.iccid)
+	}
 }
 
 func (r *Relay) drop(s *session) {
 	r.mu.Lock()
-	delete(r.sessions, s.id)
+	r.forget(s)
 	r.mu.Unlock()
 	s.stop()
 }
