@@ -204,8 +204,8 @@ func (y *years) certify() error {
 	if err != nil {
 		return err
 	}
-	own := tls.Certificate{Certificate: [][]byte{leaf}, PrivateKey: key}
-	for block, rest := pem.Decode(y.world.CA.Chain()); block != nil; block, rest = pem.Decode(rest) {
+	own := tls.Certificate{PrivateKey: key}
+	for block, rest := pem.Decode(y.world.CA.Chain(leaf)); block != nil; block, rest = pem.Decode(rest) {
 		own.Certificate = append(own.Certificate, block.Bytes)
 	}
 	y.mu.Lock()

@@ -115,7 +115,7 @@ func (s *serverCertificate) issue(keyPEM []byte) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	chain := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf}), s.ca.Chain()...)
+	chain := s.ca.Chain(leaf)
 	if err := replace(s.dir.serverChain(), chain); err != nil {
 		return tls.Certificate{}, err
 	}

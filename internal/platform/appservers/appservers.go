@@ -18,7 +18,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"net/http"
 	"strings"
@@ -201,8 +200,7 @@ func (s *Servers) tryCertify(ctx context.Context, find func(store.Tx) (store.App
 	if err != nil {
 		return api.Registered{}, err
 	}
-	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf})
-	return api.Registered{AppServer: row.AppServer, Chain: string(append(chain, s.authority.Chain()...))}, nil
+	return api.Registered{AppServer: row.AppServer, Chain: string(s.authority.Chain(leaf))}, nil
 }
 
 func actor(row store.AppServer) string { return row.Name + " (" + row.ID + ")" }

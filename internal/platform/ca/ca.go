@@ -147,11 +147,18 @@ func (c *CA) Issuers() (all []byte) {
 	return all
 }
 
-// Chain is what a server presents behind its certificate, in PEM: the issuing CA, and its root as the
-// root before it has signed it, for those who know only that one.
-func (c *CA) Chain() []byte {
+// Chain is what a server presents, in PEM: a certificate in DER, the issuing CA that has given it, and its root as
+// the root before it has signed it, for those who know only that one.
+func (c *CA) Chain(leaf []byte) []byte {
 	g := c.issuing()
-	chain := encode(g.issuer.Raw)
+	if certificate, err := x509.ParseCertificate(leaf); err == nil {
+		for _, other := range c.line.Load().all() {
+			if other.number == issuerOf(certificate.SerialNumber) {
+				g = other
+			}
+		}
+	}
+	chain := append(encode(leaf), encode(g.issuer.Raw)...)
 	if g.cross != nil {
 		chain = append(chain, encode(g.cross.Raw)...)
 	}

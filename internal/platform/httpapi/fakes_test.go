@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -303,7 +304,9 @@ type fakeAuthority struct{ *fake }
 
 func (fakeAuthority) RootCRL() []byte { return []byte("the root's CRL") }
 func (fakeAuthority) Anchors() []byte { return []byte("anchors in PEM") }
-func (fakeAuthority) Chain() []byte   { return []byte("issuers in PEM") }
+func (fakeAuthority) Chain(leaf []byte) []byte {
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf}), "issuers in PEM"...)
+}
 
 func (fakeAuthority) Issuers() []byte { return []byte("issuers in PEM") }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -78,6 +77,5 @@ func (s *Server) serverCertificate(ctx context.Context, r api.ServerRequest) (ap
 	if err != nil {
 		return api.ServerCertificate{}, err
 	}
-	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf})
-	return api.ServerCertificate{Chain: string(append(chain, s.services.Authority.Chain()...))}, nil
+	return api.ServerCertificate{Chain: string(s.services.Authority.Chain(leaf))}, nil
 }

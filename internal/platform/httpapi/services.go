@@ -106,7 +106,8 @@ type Rollover interface {
 type Authority interface {
 	Anchors() []byte // PEM
 	Issuers() []byte // PEM
-	Chain() []byte   // PEM, behind a server's certificate
+	// Chain is what a server presents with this certificate (DER), in PEM.
+	Chain(leaf []byte) []byte
 	RootCRL() []byte // DER; nil: there is none
 }
 

@@ -49,7 +49,7 @@ func server(t *testing.T, c *ca.CA) (leaf *x509.Certificate, chain []*x509.Certi
 	if leaf, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
-	return leaf, parseAll(t, c.Chain())
+	return leaf, parseAll(t, c.Chain(der))[1:]
 }
 
 func trusted(leaf *x509.Certificate, chain []*x509.Certificate, roots ...*x509.Certificate) error {
@@ -100,6 +100,7 @@ func TestARolloverNeverShowsWhatSomebodyDoesNotTrust(t *testing.T) {
 	c := w.CA
 	old := c.Root()
 	oldLeaf, oldChain := server(t, c)
+	chainOfOld := c.Chain(oldLeaf.Raw)
 	first := c.OnSIM()
 
 	for range 2 { // a repetition changes nothing
@@ -118,6 +119,9 @@ func TestARolloverNeverShowsWhatSomebodyDoesNotTrust(t *testing.T) {
 	}
 
 	must(t)(w.Rollover.Finish(ctx, "test", api.FinishRollover{}))
+	if !bytes.Equal(c.Chain(oldLeaf.Raw), chainOfOld) {
+		t.Error("a certificate of the old CA has another chain since the new one issues")
+	}
 	for name, c := range map[string]*ca.CA{"this": c, "one that was opened anew": reopened(t, w)} {
 		leaf, chain := server(t, c)
 		for who, err := range map[string]error{
