@@ -10,6 +10,7 @@ import (
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/internal/e2e/realparts"
 )
 
 func TestARevokedDeviceLosesItsSessionAndIsRefused(t *testing.T) {
@@ -49,7 +50,7 @@ func TestASessionTicketOfARevokedDeviceIsWorthless(t *testing.T) {
 			})
 			var d *device
 			// Not at once: the adapter makes the broker read its files at its start.
-			eventually(t, "the broker resumes a session", func() (err error) {
+			realparts.WaitUntil(t, "the broker resumes a session", func() (err error) {
 				if d != nil {
 					d.Disconnect(0)
 				}
@@ -124,7 +125,7 @@ func TestASuspendedSIMIsMuteUntilItIsResumed(t *testing.T) {
 	}
 	r.SetSIM(sim.ICCID, api.Provisioned)
 	n := 0
-	eventually(t, "the resumed SIM is heard", func() error {
+	realparts.WaitUntil(t, "the resumed SIM is heard", func() error {
 		n++
 		d, err := connect(r.byCertificate(sim))
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/simroot/simroot/appserver/internal/platformtest"
 	"github.com/simroot/simroot/appserver/internal/servertest"
+	"github.com/simroot/simroot/internal/e2e/realparts"
 	"github.com/simroot/simroot/psktls"
 )
 
@@ -94,7 +95,7 @@ func in(t *testing.T, to way, changes ...func(*mqtt.ClientOptions)) *device {
 // soon connects a device whose credential the broker may not know yet.
 func soon(t *testing.T, to way) (d *device) {
 	t.Helper()
-	eventually(t, "the device is let in", func() (err error) {
+	realparts.WaitUntil(t, "the device is let in", func() (err error) {
 		d, err = connect(to)
 		return err
 	})

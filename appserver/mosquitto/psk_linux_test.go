@@ -19,6 +19,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver"
 	"github.com/simroot/simroot/appserver/internal/platformtest"
+	"github.com/simroot/simroot/internal/e2e/realparts"
 )
 
 // keys is the content of the psk_file.
@@ -64,7 +65,7 @@ func TestOnlyTheOwnerReadsTheKeysAndOnlyAcceptedOnesAreThere(t *testing.T) {
 	soon(t, r.byPSK(gone, 0)).Disconnect(0)
 	r.SetSIM(platformtest.ICCID(2), api.Suspended)
 	want := key.Identity + ":" + hex.EncodeToString(key.Secret) + "\n"
-	eventually(t, "the file holds the accepted key and no other", func() error {
+	realparts.WaitUntil(t, "the file holds the accepted key and no other", func() error {
 		if got := r.keys(t); got != want {
 			return fmt.Errorf("%d lines", strings.Count(got, "\n"))
 		}
@@ -104,7 +105,7 @@ func TestMosquittosOwnClientPublishesWithAPSK(t *testing.T) {
 		t.Errorf("heard %q", got)
 	}
 	r.SetSIM(platformtest.ICCID(2), api.Terminated)
-	eventually(t, "the terminated SIM is refused", func() error {
+	realparts.WaitUntil(t, "the terminated SIM is refused", func() error {
 		if publish() == nil {
 			return errors.New("it was let in")
 		}
@@ -151,7 +152,7 @@ func TestASessionTicketOfAPSKIsNoWayIn(t *testing.T) {
 		return // it gave no ticket
 	}
 	r.SetCredential(key.Credential, api.Revoked)
-	eventually(t, "the key is out of the file", func() error {
+	realparts.WaitUntil(t, "the key is out of the file", func() error {
 		if r.keys(t) != "" {
 			return errors.New("not yet")
 		}
@@ -184,7 +185,7 @@ func TestBeyondTheLimitsOfStalenessNobodyComesInAndThenNobodyStays(t *testing.T)
 	r.Offline(true)
 	ahead.Store(int64(90 * time.Minute))
 	// The broker gives each client one session: who is let in takes the place of d.
-	eventually(t, "the file holds no keys", func() error {
+	realparts.WaitUntil(t, "the file holds no keys", func() error {
 		if r.keys(t) != "" {
 			return errors.New("it does")
 		}
@@ -193,7 +194,7 @@ func TestBeyondTheLimitsOfStalenessNobodyComesInAndThenNobodyStays(t *testing.T)
 	for _, live := range []*device{d, p} {
 		live.stays(t)
 	}
-	eventually(t, "nobody comes in", refused)
+	realparts.WaitUntil(t, "nobody comes in", refused)
 	ahead.Store(int64(3 * time.Hour))
 	for _, live := range []*device{d, p} {
 		live.ended(t)

@@ -8,7 +8,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/appserver"
@@ -96,25 +95,6 @@ func (r *rig) run(t *testing.T) (stop func()) {
 	return servertest.Run(t, r.adapter(t).Run)
 }
 
-// eventually tries until it succeeds. Another process gives no channel to wait on.
-func eventually(t *testing.T, what string, try func() error) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(patience)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("waited in vain until %s: %v", what, err)
-		}
-	}
-}
-
 func TestConfigRefusesWhatTheBrokerWouldMisread(t *testing.T) {
 	good := mosquitto.ConfigOptions{Dir: "/d", Listen: "127.0.0.1:1", Certificate: "/c", Key: "/k", PIDFile: "/p"}
 	if _, err := mosquitto.Config(good); err != nil {
@@ -154,7 +134,7 @@ func TestTheAdapterWaitsForABrokerThatStartsLater(t *testing.T) {
 	sim := r.Provision(t, platformtest.ICCID(1))
 	r.SetCredential(sim.Credential, api.Revoked)
 	r.start(t)
-	eventually(t, "the revoked device is refused", func() error {
+	realparts.WaitUntil(t, "the revoked device is refused", func() error {
 		d, err := connect(r.byCertificate(sim))
 		if err != nil {
 			return nil

@@ -155,6 +155,22 @@ func TestUnusableStateMakesNoFile(t *testing.T) {
 	}
 }
 
+// noDamageIsRead wants an image refused with one bit of any byte turned over, and with any end missing.
+func noDamageIsRead(t *testing.T, whole []byte, passphrase Passphrase) {
+	t.Helper()
+	for i := range whole {
+		flipped := bytes.Clone(whole)
+		flipped[i] ^= 0x01
+		for _, damaged := range [][]byte{flipped, whole[:i]} {
+			if _, _, err := decode(damaged, passphrase); !errors.Is(err, ErrDamaged) {
+				t.Fatalf("damage at byte %d: %v, want ErrDamaged", i, err)
+			} else if strings.Contains(err.Error(), "paWlpaWl") {
+				t.Fatalf("the error shows a key: %v", err)
+			}
+		}
+	}
+}
+
 func TestDamageIsFoundAndNothingOfTheContentIsTold(t *testing.T) {
 	path, f, _ := create(t)
 	_ = f.Close()
@@ -162,17 +178,7 @@ func TestDamageIsFoundAndNothingOfTheContentIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range whole {
-		flipped := bytes.Clone(whole)
-		flipped[i] ^= 0x01
-		for _, damaged := range [][]byte{flipped, whole[:i]} {
-			if _, _, err := decode(damaged, nil); !errors.Is(err, ErrDamaged) {
-				t.Fatalf("damage at byte %d: %v, want ErrDamaged", i, err)
-			} else if strings.Contains(err.Error(), "paWlpaWl") {
-				t.Fatalf("the error shows a key: %v", err)
-			}
-		}
-	}
+	noDamageIsRead(t, whole, nil)
 	if err := os.WriteFile(path, whole[:len(whole)/2], 0o600); err != nil {
 		t.Fatal(err)
 	}

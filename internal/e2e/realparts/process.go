@@ -4,6 +4,7 @@ package realparts
 
 import (
 	"bytes"
+	"errors"
 	"os/exec"
 	"regexp"
 	"sync"
@@ -150,14 +151,35 @@ func (p *Process) Stop() {
 // for …" that fails the test otherwise.
 func WaitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
+	poll(t, "for "+what, func() error {
+		if !holds() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+}
+
+// WaitUntil tries until it succeeds. what completes the sentence "waited in vain until …" that
+// fails the test otherwise, with the last error.
+func WaitUntil(t testing.TB, what string, try func() error) {
+	t.Helper()
+	poll(t, "until "+what, try)
+}
+
+func poll(t testing.TB, what string, try func() error) {
+	t.Helper()
 	deadline := time.After(Patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for !holds() {
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited in vain for %s (%v)", what, Patience)
+			t.Fatalf("waited in vain %s (%v): %v", what, Patience, err)
 		}
 	}
 }
