@@ -3,9 +3,11 @@ package laws
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,5 +154,35 @@ func TestACampaignUnderAKeyBeginsAtOnce(t *testing.T) {
 			}
 		}
 		cancel()
+	}
+}
+
+// A roll-over's steps under keys are taken over at once, as others are.
+func TestARollOverUnderKeysIsTakenOverAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.fleet("meters", api.Profile{})
+	begun, err := w.Admin.BeginRollover(keyed(t, "begin"), api.Change{})
+	if err != nil || begun.Next == "" {
+		t.Fatal(begun, err)
+	}
+	if n := len(w.roots()); n != 2 {
+		t.Errorf("%d roots are published", n)
+	}
+	if _, err := w.Admin.FinishRollover(keyed(t, "finish"), api.FinishRollover{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.onboard(vsim.NewMemory(w.sims("meters", "common", "89882119900000000017")[0])); err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(w.active("89882119900000000017").Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	generation := begun.Next[strings.LastIndexByte(begun.Next, ' '):] // the issuing CA's name ends as its root's
+	if by := certificate.Issuer.CommonName; !strings.HasSuffix(by, generation) {
+		t.Errorf("the issuer is %s, want that of %s", by, begun.Next)
+	}
+	if again, err := w.Admin.BeginRollover(keyed(t, "begin"), api.Change{}); err != nil || again.Next != begun.Next {
+		t.Errorf("the beginning repeated: %v, %v", again, err)
 	}
 }

@@ -210,7 +210,9 @@ func (p *Platform) assemble(ctx context.Context, transportKey []byte) error {
 		return err
 	}
 	p.campaigns = campaign.New(campaign.Options{Store: p.store, Anchors: func() string { return authority.OnSIM().Set }, Clock: clock})
-	p.rollover = rollover.New(rollover.Options{Store: p.store, CA: authority, Clock: clock, Changed: p.followCAs})
+	p.rollover = rollover.New(rollover.Options{Store: p.store, CA: authority, Clock: clock, Changed: func(ctx context.Context) error {
+		return idempotency.After(ctx, p.followCAs)
+	}})
 	relayOptions := relay.Options{Registry: sims, Anchors: authority.OnSIM, Campaigns: p.campaigns, Clock: clock}
 	if p.options.NodeAddress != "" {
 		if p.node, err = node.New(node.Options{Store: p.store, Clock: clock, Log: p.options.Log}); err != nil {

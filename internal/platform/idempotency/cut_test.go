@@ -3,6 +3,7 @@ package idempotency_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -182,5 +183,42 @@ func TestATransactionThatWasUndoneFailsItsRequest(t *testing.T) {
 	})
 	if err == nil || calls != 1 || w.isSet(t, "a") {
 		t.Errorf("%v after %d calls; done: %v", err, calls, w.isSet(t, "a"))
+	}
+}
+
+// What follows from a change comes after its commit, and not at all if there is none.
+func TestWhatFollowsFromAChangeComesAfterItsCommit(t *testing.T) {
+	w := newWorld(t)
+	for _, refused := range []bool{true, false} {
+		var order []string
+		follow := func(ctx context.Context) error {
+			if !w.isSet(t, "a") {
+				t.Error("it follows from what is not there")
+			}
+			_, err := w.set("followed")(ctx)
+			order = append(order, "followed")
+			return err
+		}
+		_, _, err := w.answers.Once(t.Context(), "me", "k", []byte("request"), func(ctx context.Context) ([]byte, error) {
+			text, err := w.set("a")(ctx)
+			if err := idempotency.After(ctx, follow); err != nil {
+				t.Error(err)
+			}
+			order = append(order, "answered")
+			if refused {
+				err = errCut
+			}
+			return text, err
+		})
+		want := []string{"answered", "followed"}
+		if refused {
+			want = want[:1]
+		}
+		if refused != errors.Is(err, errCut) || !slices.Equal(order, want) || w.isSet(t, "followed") == refused {
+			t.Errorf("refused %v: %v, in the order %v, want %v", refused, err, order, want)
+		}
+	}
+	if err := idempotency.After(t.Context(), func(context.Context) error { return errCut }); !errors.Is(err, errCut) {
+		t.Errorf("without a request: %v", err)
 	}
 }

@@ -15,7 +15,8 @@
 // answer is looked for. Cut before the commit, nothing was done, and the repetition does it; cut after
 // it, the answer is there.
 //
-// What is outside of the store is not undone. A service that signs before its transaction lets the
+// What follows from a change outside of the store comes after the commit ([After]). What else is outside of the
+// store is not undone. A service that signs before its transaction lets the
 // signature go then, as it does when the commit fails.
 //
 // The requests under one key at one node come after each other, so that an impatient client does
@@ -164,14 +165,22 @@ func (a *Answers) run(ctx context.Context, n name, digest [32]byte, answer func(
 			t.end(ctx, a.store, err, nil) //nolint:errcheck // it is what was given
 		}
 	}()
-	text, err = answer(context.WithValue(ctx, transactionKey{}, t))
-	return text, t.end(ctx, a.store, err, func(tx store.Tx) error {
+	within := context.WithValue(ctx, transactionKey{}, t)
+	text, err = answer(within)
+	err = t.end(ctx, a.store, err, func(tx store.Tx) error {
 		sealed, err := seal(text)
 		if err != nil {
 			return err
 		}
 		return tx.InsertAnswer(store.Answer{Principal: n.principal, Key: n.key, Request: digest, Answer: sealed, Expires: a.now().Add(Kept)})
 	})
+	if err != nil {
+		return nil, err
+	}
+	for _, fn := range t.after {
+		fn(within) //nolint:errcheck // see [After]
+	}
+	return text, nil
 }
 
 // forgetAtOnce bounds a transaction of Forget.

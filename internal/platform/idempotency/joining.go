@@ -26,6 +26,7 @@ type transaction struct {
 	state  state
 	tx     store.Tx
 	failed error // the first failure of an update
+	after  []func(context.Context) error
 }
 
 type state int
@@ -143,6 +144,26 @@ func (t *transaction) end(ctx context.Context, s store.Store, err error, last fu
 		return s.Update(ctx, last)
 	}
 	return <-t.outcome
+}
+
+// After runs fn when the transaction of the request that the context is of has been committed: what a node does
+// when it hears of a change, such as taking another key into use, is not to come before the change, and may
+// take longer than a transaction. Without a transaction fn runs at once, and its error is returned; later there is
+// nobody to be told, so that fn must be something that is also done again by itself.
+func After(ctx context.Context, fn func(context.Context) error) error {
+	if t, ok := ctx.Value(transactionKey{}).(*transaction); ok && t.later(fn) {
+		return nil
+	}
+	return fn(ctx)
+}
+
+func (t *transaction) later(fn func(context.Context) error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state == open {
+		t.after = append(t.after, fn)
+	}
+	return t.state == open
 }
 
 type transactionKey struct{}
