@@ -3,8 +3,6 @@ package platform
 import (
 	"context"
 	"time"
-
-	"github.com/simroot/simroot/internal/platform/store"
 )
 
 // jobInterval is how often the platform looks for what time has brought about.
@@ -19,18 +17,14 @@ func (p *Platform) work(ctx context.Context) {
 		select {
 		case <-ticker.C:
 		case <-p.campaigns.Begun():
-			// It may be about to be committed, in the transaction of a request that has a key: what comes
-			// behind that finds it.
-			if err := p.store.Update(ctx, func(store.Tx) error { return nil }); err != nil && ctx.Err() == nil {
-				p.options.Log.ErrorContext(ctx, "wait for a campaign's beginning", "error", err)
-			}
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// tick ends the credentials whose time is over, takes campaigns further, forgets old answers, and retires a CA. What fails is logged and tried again a minute later.
+// tick ends the credentials whose time is over, takes campaigns further, forgets old answers, and retires a CA.
+// What fails is logged and tried again a minute later.
 func (p *Platform) tick(ctx context.Context) {
 	expired, err := p.life.Expire(ctx, p.options.Clock())
 	switch {

@@ -25,6 +25,7 @@ import (
 	"github.com/simroot/simroot/api"
 	"github.com/simroot/simroot/internal/platform/audit"
 	"github.com/simroot/simroot/internal/platform/clock"
+	"github.com/simroot/simroot/internal/platform/idempotency"
 	"github.com/simroot/simroot/internal/platform/page"
 	"github.com/simroot/simroot/internal/platform/refuse"
 	"github.com/simroot/simroot/internal/platform/store"
@@ -51,11 +52,15 @@ type Campaigns struct {
 // Begun tells that there may be something for [Campaigns.Work].
 func (k *Campaigns) Begun() <-chan struct{} { return k.begun }
 
-func (k *Campaigns) wake() {
-	select {
-	case k.begun <- struct{}{}:
-	default:
-	}
+// wake tells so, once what the context is of has been committed.
+func (k *Campaigns) wake(ctx context.Context) error {
+	return idempotency.After(ctx, func(context.Context) error {
+		select {
+		case k.begun <- struct{}{}:
+		default:
+		}
+		return nil
+	})
 }
 
 // New returns the campaigns of a store.
@@ -116,7 +121,7 @@ func (k *Campaigns) Create(ctx context.Context, actor string, r api.CampaignRequ
 		return k.progress(tx, &c)
 	})
 	if err == nil {
-		k.wake()
+		err = k.wake(ctx)
 	}
 	return c, err
 }
@@ -221,7 +226,7 @@ func (k *Campaigns) Change(ctx context.Context, actor, id string, verb api.Campa
 		return k.progress(tx, &c)
 	})
 	if err == nil {
-		k.wake()
+		err = k.wake(ctx)
 	}
 	return c, err
 }
