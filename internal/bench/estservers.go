@@ -113,8 +113,16 @@ func startESTServer(ctx context.Context, dir string) (*contestant, func() error,
 	if err != nil {
 		return nil, nil, err
 	}
-	leaf, err := ca.server(dir)
+	// Its own certificate stands below an issuing CA, as the platform's does: a client has as much to check.
+	issuing, err := ca.issuing(dir)
 	if err != nil {
+		return nil, nil, err
+	}
+	leaf, err := issuing.server(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := leaf.chain(issuing); err != nil {
 		return nil, nil, err
 	}
 	address, err := freeAddress()
@@ -184,6 +192,23 @@ func newAuthority(dir, name string) (pair, error) {
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 	}
 	return newPair(dir, name, template, nil)
+}
+
+// issuing makes a CA below another.
+func (ca pair) issuing(dir string) (pair, error) {
+	return newPair(dir, "issuing", &x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "issuing"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}, &ca)
+}
+
+// chain puts the certificate of a CA behind that of a server, in its file.
+func (p pair) chain(ca pair) error {
+	f, err := os.OpenFile(p.certificate, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pem.Encode(f, &pem.Block{Type: "CERTIFICATE", Bytes: ca.leaf.Raw}), f.Close())
 }
 
 // server makes a certificate for a server on loopback.
