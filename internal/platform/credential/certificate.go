@@ -81,11 +81,8 @@ func (l *Life) Issue(ctx context.Context, session, id string) (Record, error) {
 	return l.certify(ctx, session, toRecord(c), key, fleet)
 }
 
-// What certify decides upon.
-var (
-	errNotSigned  = errors.New("credential: the CA gives no certificate")
-	errOldProfile = errors.New("credential: the profile of the fleet has changed")
-)
+// errNotSigned is what certify decides upon.
+var errNotSigned = errors.New("credential: the CA gives no certificate")
 
 // certify gives a credential that is requested, or keyed with this key, the certificate of a key.
 //
@@ -122,7 +119,7 @@ func (l *Life) sign(ctx context.Context, session string, c Record, key crypto.Pu
 			c := &m.Credential
 			if fleet.Name != c.Fleet || fleet.Version != m.FleetVersion {
 				if changed, err = tx.Fleet(c.Fleet); err == nil {
-					err = errOldProfile
+					err = ErrFleetChanged
 				}
 				return err
 			}
@@ -144,7 +141,7 @@ func (l *Life) sign(ctx context.Context, session string, c Record, key crypto.Pu
 			c.NotBefore, c.NotAfter = prepared.NotBefore, prepared.NotAfter
 			return nil
 		})
-		if !errors.Is(err, errOldProfile) {
+		if !errors.Is(err, ErrFleetChanged) {
 			return sameKey(record, spki, err)
 		}
 		fleet = changed

@@ -22,11 +22,14 @@ import (
 	"github.com/simroot/simroot/internal/platform/transition"
 )
 
+// ErrFleetChanged says that a fleet is not what the caller knows of it: read it anew, and decide again.
+var ErrFleetChanged = errors.New("credential: the profile of the fleet has changed")
+
 // Enrolment asks for the certificate of a key that the device of a SIM has proved to hold. How
 // the device has identified itself is one of Presented, Secret and, if both are empty,
 // the caller's business, who says so in Note.
 type Enrolment struct {
-	Fleet     api.Fleet
+	Fleet     api.Fleet // as the caller has decided by it
 	ICCID     string
 	Key       *ecdsa.PublicKey
 	Presented string // ID of the credential that was presented
@@ -137,6 +140,8 @@ func provisioned(tx store.Tx, why transition.Cause, s *store.SIM) error {
 // has one keeps it beside the new one, which is delivered, and becomes active when the SIM
 // presents it ([Life.Used]): only then is it known to have arrived. There is at most one of
 // each; an enrolment with a third key takes the place of what was delivered.
+//
+// It fails with [ErrFleetChanged] if the fleet is another by now.
 func (l *Life) Enrol(ctx context.Context, e Enrolment) (record Record, err error) {
 	err = l.ca.Again(ctx, func() (err error) {
 		record, err = l.enrol(ctx, e)
@@ -232,11 +237,13 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err 
 			p.secret = &s
 		}
 	}
-	if p.sim, err = tx.SIM(e.ICCID); errors.Is(err, store.ErrNotFound) {
+	found, err := tx.Standing(e.ICCID)
+	if errors.Is(err, store.ErrNotFound) {
 		return p, refuse.UnknownSIM(e.ICCID)
 	} else if err != nil {
 		return p, err
 	}
+	p.sim = found.SIM
 	switch {
 	case p.sim.State == api.Suspended:
 		return p, refuse.Suspended(e.ICCID)
@@ -244,6 +251,8 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err 
 		return p, refuse.Terminated(e.ICCID)
 	case p.sim.Fleet != e.Fleet.Name:
 		return p, refuse.With(api.CodeForbidden, http.StatusForbidden, "SIM %s does not belong to fleet %s: enrol under the label of its own fleet", e.ICCID, e.Fleet.Name)
+	case found.Fleet.Version != e.Fleet.Version:
+		return p, ErrFleetChanged
 	}
 	if e.Fleet.Profile.Type != api.CertificateType {
 		return p, refuse.Conflict("fleet %s has credentials of the type %q, which are not enrolled", e.Fleet.Name, e.Fleet.Profile.Type)
@@ -262,11 +271,7 @@ func newPlan(tx store.Tx, e Enrolment, spki []byte, now time.Time) (p plan, err 
 		}
 	}
 	if p.done == nil {
-		revoked, err := tx.WasRevoked(e.ICCID)
-		if err != nil {
-			return p, err
-		}
-		if err := checkEnrolment(e.Fleet, e.ICCID, revoked); err != nil {
+		if err := checkEnrolment(e.Fleet, e.ICCID, found.Revoked); err != nil {
 			return p, err
 		}
 		if err := checkKeyAge(tx, now, e.Fleet, e.ICCID, spki); err != nil {

@@ -53,6 +53,7 @@ type Service struct {
 	authority Authority
 	now       func() time.Time
 	factories factories
+	fleets    fleets
 }
 
 // New returns a service. A nil clock means time.Now.
@@ -104,72 +105,71 @@ func (s *Service) CSRAttributes(ctx context.Context, fleet string) ([]byte, erro
 }
 
 // Enrol gives a device its first certificate, or another (RFC 7030, 4.2.1): certs-only PKCS#7 in base64.
-func (s *Service) Enrol(ctx context.Context, r Request) ([]byte, error) {
-	fleet, err := s.fleet(ctx, r.Fleet)
-	if err != nil {
-		return nil, err
-	}
-	who, err := s.identify(ctx, r, fleet)
-	if err != nil {
-		return nil, err
-	}
-	csr, err := who.check(r)
-	if err != nil {
-		return nil, err
-	}
-	return s.issue(ctx, who, csr.key)
+func (s *Service) Enrol(ctx context.Context, r Request) (certificate []byte, err error) {
+	err = s.within(ctx, r.Fleet, func(fleet api.Fleet) error {
+		who, err := s.identify(ctx, r, fleet)
+		if err != nil {
+			return err
+		}
+		csr, err := who.check(r)
+		if err != nil {
+			return err
+		}
+		certificate, err = s.issue(ctx, who, csr.key)
+		return err
+	})
+	return certificate, err
 }
 
 // Reenrol renews the certificate that the device presents, under the same key or another
 // (RFC 7030, 4.2.2): certs-only PKCS#7 in base64.
-func (s *Service) Reenrol(ctx context.Context, r Request) ([]byte, error) {
-	fleet, err := s.fleet(ctx, r.Fleet)
-	if err != nil {
-		return nil, err
-	}
-	who, err := s.identify(ctx, r, fleet)
-	if err != nil {
-		return nil, err
-	}
-	if who.presented == nil {
-		return nil, unauthorized("a renewal takes the certificate that is to be renewed, in the TLS handshake: for the first one, use simpleenroll")
-	}
-	csr, err := who.check(r)
-	if err != nil {
-		return nil, err
-	}
-	if !partOf(csr.subject, who.presented.Subject) {
-		return nil, refuse.BadRequest("csr.subject: %q is not that of the certificate that is to be renewed, %q (RFC 7030, 4.2.2)", csr.subject, who.presented.Subject)
-	}
-	return s.issue(ctx, who, csr.key)
+func (s *Service) Reenrol(ctx context.Context, r Request) (certificate []byte, err error) {
+	err = s.within(ctx, r.Fleet, func(fleet api.Fleet) error {
+		who, err := s.identify(ctx, r, fleet)
+		if err != nil {
+			return err
+		}
+		if who.presented == nil {
+			return unauthorized("a renewal takes the certificate that is to be renewed, in the TLS handshake: for the first one, use simpleenroll")
+		}
+		csr, err := who.check(r)
+		if err != nil {
+			return err
+		}
+		if !partOf(csr.subject, who.presented.Subject) {
+			return refuse.BadRequest("csr.subject: %q is not that of the certificate that is to be renewed, %q (RFC 7030, 4.2.2)", csr.subject, who.presented.Subject)
+		}
+		certificate, err = s.issue(ctx, who, csr.key)
+		return err
+	})
+	return certificate, err
 }
 
 // ServerKeygen makes a key pair for a device and its certificate (RFC 7030, 4.4): the private key
 // as PKCS#8, and certs-only PKCS#7, both in base64. The caller clears the key once it is sent.
 func (s *Service) ServerKeygen(ctx context.Context, r Request) (key, certificate []byte, err error) {
-	fleet, err := s.fleet(ctx, r.Fleet)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !fleet.Profile.EST.ServerKeygen {
-		return nil, nil, refuse.With(api.CodeForbidden, http.StatusForbidden, "fleet %s does not let the platform make keys: make one in the SIM, and use simpleenroll", r.Fleet)
-	}
-	who, err := s.identify(ctx, r, fleet)
-	if err != nil {
-		return nil, nil, err
-	}
-	csr, err := who.check(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	if csr.encrypt {
-		return nil, nil, refuse.BadRequest("csr.attributes: an encrypted private key is asked for (RFC 7030, 4.4.1): this platform protects it by TLS alone")
-	}
-	pair, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	certificate, err = s.issue(ctx, who, &pair.PublicKey)
+	var pair *ecdsa.PrivateKey
+	err = s.within(ctx, r.Fleet, func(fleet api.Fleet) error {
+		if !fleet.Profile.EST.ServerKeygen {
+			return refuse.With(api.CodeForbidden, http.StatusForbidden, "fleet %s does not let the platform make keys: make one in the SIM, and use simpleenroll", r.Fleet)
+		}
+		who, err := s.identify(ctx, r, fleet)
+		if err != nil {
+			return err
+		}
+		csr, err := who.check(r)
+		if err != nil {
+			return err
+		}
+		if csr.encrypt {
+			return refuse.BadRequest("csr.attributes: an encrypted private key is asked for (RFC 7030, 4.4.1): this platform protects it by TLS alone")
+		}
+		if pair, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return err
+		}
+		certificate, err = s.issue(ctx, who, &pair.PublicKey)
+		return err
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -179,15 +179,6 @@ func (s *Service) ServerKeygen(ctx context.Context, r Request) (key, certificate
 	}
 	defer clear(content)
 	return encode(content), certificate, nil
-}
-
-// fleet finds one that enrols over EST.
-func (s *Service) fleet(ctx context.Context, name string) (api.Fleet, error) {
-	f, err := s.registry.Fleet(ctx, name)
-	if err == nil && f.Profile.EST == nil {
-		err = refuse.With(api.CodeForbidden, http.StatusForbidden, "fleet %s does not enrol over EST: its profile has no settings for it", name)
-	}
-	return f, err
 }
 
 // issue has a certificate made for a key.
