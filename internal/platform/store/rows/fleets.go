@@ -2,6 +2,7 @@ package rows
 
 import (
 	"encoding/json"
+	"sync"
 
 	"github.com/simroot/simroot/api"
 )
@@ -31,9 +32,37 @@ func scanFleet(row scanner) (f api.Fleet, err error) {
 	return f, err
 }
 
+// parsed are profiles that were read lately, by their text: there are few, and every onboarding and
+// enrolment reads one.
+var parsed = struct {
+	sync.RWMutex
+	profiles map[string]api.Profile
+}{profiles: map[string]api.Profile{}}
+
+// maxParsed bounds how many are kept.
+const maxParsed = 256
+
 func parseProfile(text []byte) (p api.Profile, err error) {
-	err = json.Unmarshal(text, &p)
-	return p.WithDefaults(), err
+	parsed.RLock()
+	p, known := parsed.profiles[string(text)]
+	parsed.RUnlock()
+	if !known {
+		if err := json.Unmarshal(text, &p); err != nil {
+			return p, err
+		}
+		p = p.WithDefaults()
+		parsed.Lock()
+		if len(parsed.profiles) == maxParsed {
+			clear(parsed.profiles)
+		}
+		parsed.profiles[string(text)] = p
+		parsed.Unlock()
+	}
+	if p.EST != nil { // who changes what he has got changes it for himself
+		own := *p.EST
+		p.EST = &own
+	}
+	return p, nil
 }
 
 // Fleet implements [store.Fleets].

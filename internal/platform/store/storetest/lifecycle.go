@@ -24,6 +24,16 @@ func fleetChanges(t *testing.T, s store.Store) {
 	if !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a fleet that is not there was changed: %v", err)
 	}
+	enrolling := api.Fleet{Name: "enrolling", Profile: api.Profile{EST: &api.EST{ServerKeygen: true}}.WithDefaults(), Created: day, Version: 1}
+	update(t, s, func(tx store.Tx) error { return tx.InsertFleet(enrolling) })
+	for range 2 { // what a reader does to it is nobody else's business
+		view(t, s, func(tx store.Tx) error {
+			got, err := tx.Fleet("enrolling")
+			same(t, "the fleet", got, enrolling)
+			got.Profile.EST.ServerKeygen = false
+			return err
+		})
+	}
 }
 
 func beganAndEnded(t *testing.T, s store.Store) {
