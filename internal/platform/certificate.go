@@ -27,7 +27,7 @@ import (
 const renewServer = 30 * 24 * time.Hour
 
 // serverCertificate is the platform's own TLS certificate. It replaces itself in time, under
-// the same key. It is known to the platform as those of other servers are.
+// the same key, and when it is revoked, under another. It is known to the platform as those of other servers are.
 type serverCertificate struct {
 	dir     folder
 	safe    keyfile.Safe
@@ -72,37 +72,71 @@ func (s *serverCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return s.current.Load(), nil
 }
 
-// refresh replaces the certificate if that is due.
+// refresh replaces the certificate if that is due, or if it was revoked: then its key too, which may have got out.
 func (s *serverCertificate) refresh() error {
-	if now := s.current.Load(); now != nil && s.good(now.Leaf) {
-		return nil
+	now := s.current.Load()
+	if now == nil {
+		var err error
+		if now, err = s.kept(); err != nil {
+			return err
+		}
 	}
-	key, err := s.safe.Read(s.dir.serverKey())
+	if now != nil && s.good(now.Leaf) {
+		// One of before these were known, or since the backup that was restored, is replaced.
+		row, err := s.servers.Find(context.Background(), ca.SerialText(now.Leaf.SerialNumber))
+		switch {
+		case err == nil && row.Revoked.IsZero():
+			s.current.Store(now)
+			return nil
+		case err == nil:
+			if err := os.Remove(s.dir.serverKey()); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+	}
+	key, err := s.key()
 	if err != nil {
 		return err
 	}
 	defer clear(key)
-	if s.current.Load() == nil {
-		chain, err := os.ReadFile(s.dir.serverChain())
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		if pair, err := tls.X509KeyPair(chain, key); err == nil && s.good(pair.Leaf) {
-			// One of before these were known, or since the backup that was restored, is replaced.
-			if known, err := s.servers.Knows(context.Background(), ca.SerialText(pair.Leaf.SerialNumber)); err != nil {
-				return err
-			} else if known {
-				s.current.Store(&pair)
-				return nil
-			}
-		}
-	}
 	pair, err := s.issue(key)
 	if err != nil {
 		return err
 	}
 	s.current.Store(&pair)
 	return nil
+}
+
+// kept is the certificate in the folder, nil if there is none that goes with the key.
+func (s *serverCertificate) kept() (*tls.Certificate, error) {
+	key, err := s.key()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	chain, err := os.ReadFile(s.dir.serverChain())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil, nil
+	}
+	return &pair, nil
+}
+
+// key is the key in the folder, in PEM, a new one if there is none. The caller clears it.
+func (s *serverCertificate) key() ([]byte, error) {
+	key, err := s.safe.Read(s.dir.serverKey())
+	if !errors.Is(err, os.ErrNotExist) {
+		return key, err
+	}
+	if err := createKey(s.dir.serverKey(), s.safe); err != nil {
+		return nil, err
+	}
+	return s.safe.Read(s.dir.serverKey())
 }
 
 // issue has a certificate issued for the key and keeps it.

@@ -3,6 +3,7 @@ package platform
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/simroot/simroot/api"
+	"github.com/simroot/simroot/internal/platform/ca"
 	"github.com/simroot/simroot/internal/platform/fixture"
 )
 
@@ -322,6 +324,30 @@ func TestTheServersCertificateRenewsWhileServing(t *testing.T) {
 	}
 	if after, _ := p.certificate.get(nil); after == before {
 		t.Error("not replaced an hour before its end")
+	}
+}
+
+// Whoever revokes it may have lost its key.
+func TestTheServersCertificateIsReplacedWithItsKeyWhenItIsRevoked(t *testing.T) {
+	dir, secret := newFolder(t, Options{})
+	before := leafOf(t, dir, Options{})
+	client, stop := serve(t, dir, secret, Options{})
+	if _, err := client.RevokeServerCertificate(t.Context(), ca.SerialText(before.SerialNumber), api.Change{Reason: api.ReasonKeyCompromise}); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	after := leafOf(t, dir, Options{})
+	if after.Equal(before) || before.PublicKey.(*ecdsa.PublicKey).Equal(after.PublicKey) {
+		t.Error("the certificate or its key is still in use")
+	}
+	if again := leafOf(t, dir, Options{}); !again.Equal(after) {
+		t.Error("replaced without need")
+	}
+	if err := os.Remove(folder(dir).serverKey()); err != nil { // a cut while it was replaced
+		t.Fatal(err)
+	}
+	if repaired := leafOf(t, dir, Options{}); repaired.PublicKey.(*ecdsa.PublicKey).Equal(after.PublicKey) {
+		t.Error("the key that was removed is in use")
 	}
 }
 

@@ -69,13 +69,14 @@ func (s *Servers) issue(ctx context.Context, actor string, names []string, key c
 	})
 }
 
-// Knows tells whether there is a certificate with this serial number.
-func (s *Servers) Knows(ctx context.Context, serial string) (known bool, err error) {
-	err = s.store.View(ctx, func(tx store.Tx) (err error) {
-		known, err = tx.CertificateKnown(serial)
+// Find returns the certificate with a serial number. It fails with [store.ErrNotFound] if there is none.
+func (s *Servers) Find(ctx context.Context, serial string) (found api.IssuedServerCertificate, err error) {
+	err = s.store.View(ctx, func(tx store.Tx) error {
+		row, err := tx.ServerCertificate(serial)
+		found = row.IssuedServerCertificate
 		return err
 	})
-	return known, err
+	return found, err
 }
 
 // List returns the certificates, older ones first.
