@@ -271,10 +271,10 @@ func (k *Keeper) update(ctx context.Context, cas bool) error {
 		k.again(all, ending)
 		return errors.Join(err, failed)
 	}
-	if all {
-		for _, iccid := range k.m.Barred() {
-			ending[iccid] = struct{}{}
-		}
+	if all { // those that the files are about: who is barred since is among the changes, and comes next
+		k.mu.Lock()
+		maps.Copy(ending, k.barred)
+		k.mu.Unlock()
 	}
 	for _, iccid := range slices.Sorted(maps.Keys(ending)) {
 		if failed := k.server.End(ctx, iccid); failed != nil {

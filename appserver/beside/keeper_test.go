@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -111,7 +112,12 @@ type world struct {
 func newWorld(t *testing.T, s *server) *world {
 	t.Helper()
 	p := platformtest.New(t)
-	m := servertest.Open(t, p)
+	return newWorldOf(t, p, servertest.Open(t, p), s)
+}
+
+// newWorldOf is newWorld with a middleware that may know SIMs already.
+func newWorldOf(t *testing.T, p *platformtest.Platform, m *servertest.Server, s *server) *world {
+	t.Helper()
 	w := &world{Platform: p, server: s, m: m, dir: t.TempDir(), log: testlog.New(t)}
 	s.called = make(chan struct{})
 	k, err := beside.New(beside.Options{Middleware: m.Middleware, Platform: p.Client, Dir: w.dir, Server: s, Logger: w.log.Logger()})
@@ -216,4 +222,27 @@ func TestACAThatComesWhileTheFilesAreMadeIsNotMissed(t *testing.T) {
 	if n := strings.Count(w.read(t, "crls"), "BEGIN X509 CRL"); n != 4 {
 		t.Errorf("%d lists, want those of both CAs and their roots", n)
 	}
+}
+
+// At its start a keeper ends the connections of all that are barred. One that is barred when the files have been
+// made would come back, and be let in by them.
+func TestWhoIsBarredWhileTheFirstFilesAreMadeIsEndedUnderTheNext(t *testing.T) {
+	p := platformtest.New(t)
+	m := servertest.Open(t, p)
+	sim := p.Provision(t, platformtest.ICCID(1))
+	s := &server{}
+	barred := func() {
+		p.SetCredential(sim.Credential, api.Revoked)
+		for len(m.Barred()) == 0 {
+			runtime.Gosched()
+		}
+	}
+	s.aside = func() { s.set(func() { s.aside = barred }) } // not those that are made before it runs, but the next
+	w := newWorldOf(t, p, m, s)
+	w.await(t, "end "+sim.ICCID, 1)
+	w.set(func() {
+		if len(w.calls) != 3 || !strings.HasPrefix(w.calls[0], "reload") || w.calls[1] != "reload barred crls" {
+			t.Errorf("it came to %q", w.calls)
+		}
+	})
 }
