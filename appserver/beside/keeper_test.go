@@ -208,6 +208,7 @@ func TestACAThatComesWhileTheFilesAreMadeIsNotMissed(t *testing.T) {
 	w.set(func() {
 		w.aside = func() {
 			defer close(heard)
+			defer w.forget() // what follows was not asked for yet
 			before := w.m.ClientCAs()
 			w.Publish(platformtest.NewCA(t))
 			for tick := time.Tick(time.Millisecond); w.m.ClientCAs() == before; <-tick {
@@ -216,7 +217,6 @@ func TestACAThatComesWhileTheFilesAreMadeIsNotMissed(t *testing.T) {
 	})
 	w.SetCredential(sim.Credential, api.Revoked)
 	<-heard
-	w.forget()
 	w.await(t, "reload barred", 1)
 	w.await(t, "reload crls", 1)
 	if n := strings.Count(w.read(t, "crls"), "BEGIN X509 CRL"); n != 4 {

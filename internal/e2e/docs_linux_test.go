@@ -73,6 +73,13 @@ func TestThePageOnRevocationRunsAsWritten(t *testing.T) {
 		"Key Compromise", "Delta CRL Indicator", "meter.pem: revoked", "broker.example", "entries, none altered")
 }
 
+// ended waits for what a page has started, which may write as it ends: its folder is removed then.
+const ended = `
+trap - EXIT
+kill $(jobs -p) 2>/dev/null || true
+wait
+`
+
 // runsAsWritten runs the commands of a page, one after the other, and looks for what they
 // are to print.
 func runsAsWritten(t *testing.T, name string, wants ...string) {
@@ -82,7 +89,8 @@ func runsAsWritten(t *testing.T, name string, wants ...string) {
 		t.Fatal(err)
 	}
 	script := filepath.Join(t.TempDir(), "page")
-	if err := os.WriteFile(script, []byte("set -eu -o pipefail\n"+shellBlocks(string(page))), 0o600); err != nil {
+	text := "set -eu -o pipefail\n" + shellBlocks(string(page)) + ended
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("bash", script)
