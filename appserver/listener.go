@@ -158,9 +158,14 @@ func (l *Listener) run() {
 			conn.Close()
 			return
 		}
+		ctx, crowdOut := context.WithCancelCause(l.ctx)
+		l.mu.Lock() // at once, so that the next connection that finds no place knows of this one
+		place := l.shaking.PushBack(handshaking{time.Now(), crowdOut})
+		l.mu.Unlock()
 		l.running.Go(func() {
 			defer func() { <-l.slots }()
-			l.take(conn)
+			defer crowdOut(nil)
+			l.take(ctx, conn, place)
 		})
 	}
 }
@@ -207,14 +212,10 @@ func (l *Listener) slot() bool {
 	}
 }
 
-func (l *Listener) take(conn net.Conn) {
-	ctx, cancel := context.WithTimeout(l.ctx, l.m.timeout)
+// take brings a connection through its handshake, which stands at place among those under way.
+func (l *Listener) take(ctx context.Context, conn net.Conn, place *list.Element) {
+	ctx, cancel := context.WithTimeout(ctx, l.m.timeout)
 	defer cancel()
-	ctx, crowdOut := context.WithCancelCause(ctx)
-	defer crowdOut(nil)
-	l.mu.Lock()
-	place := l.shaking.PushBack(handshaking{time.Now(), crowdOut})
-	l.mu.Unlock()
 	admitted, err := l.admit(ctx, conn)
 	l.mu.Lock()
 	l.shaking.Remove(place)
