@@ -104,13 +104,7 @@ func (l *Life) sign(ctx context.Context, session string, c Record, key crypto.Pu
 		return Record{}, err
 	}
 	for {
-		now := l.now()
-		subject := ca.Subject{ICCID: c.ICCID, Organization: fleet.Profile.Organization, Fleet: fleet.Name}
-		prepared, err := l.ca.PrepareSIM(subject, key, now.Add(-backdate), now.Add(time.Duration(fleet.Profile.Lifetime)))
-		if err != nil {
-			return Record{}, fmt.Errorf("%w: %w", errNotSigned, err)
-		}
-		der, err := l.ca.Sign(prepared)
+		made, err := l.signed(c.ICCID, key, fleet, l.now())
 		if err != nil {
 			return Record{}, fmt.Errorf("%w: %w", errNotSigned, err)
 		}
@@ -123,7 +117,7 @@ func (l *Life) sign(ctx context.Context, session string, c Record, key crypto.Pu
 				}
 				return err
 			}
-			if err := prepared.On(tx); err != nil {
+			if err := made.On(tx); err != nil {
 				return err
 			}
 			if c.State == api.Requested {
@@ -136,9 +130,7 @@ func (l *Life) sign(ctx context.Context, session string, c Record, key crypto.Pu
 			} else if _, err := sameKey(toRecord(*c), spki, nil); err != nil {
 				return err // it has got its key meanwhile, and not the one that was certified
 			}
-			fingerprint := sha256.Sum256(der)
-			c.Certificate, c.Fingerprint, c.Serial = der, fingerprint[:], prepared.Serial
-			c.NotBefore, c.NotAfter = prepared.NotBefore, prepared.NotAfter
+			made.into(c)
 			return nil
 		})
 		if !errors.Is(err, ErrFleetChanged) {
@@ -146,6 +138,29 @@ func (l *Life) sign(ctx context.Context, session string, c Record, key crypto.Pu
 		}
 		fleet = changed
 	}
+}
+
+// certified is a certificate that is signed, and that no row holds yet.
+type certified struct {
+	*ca.Prepared
+	der []byte
+}
+
+// signed has the CA of this moment sign the certificate of a SIM's key.
+func (l *Life) signed(iccid string, key crypto.PublicKey, fleet api.Fleet, now time.Time) (c certified, err error) {
+	subject := ca.Subject{ICCID: iccid, Organization: fleet.Profile.Organization, Fleet: fleet.Name}
+	if c.Prepared, err = l.ca.PrepareSIM(subject, key, now.Add(-backdate), now.Add(time.Duration(fleet.Profile.Lifetime))); err != nil {
+		return c, err
+	}
+	c.der, err = l.ca.Sign(c.Prepared)
+	return c, err
+}
+
+// into puts the certificate into the row of its credential.
+func (c certified) into(row *store.Credential) {
+	fingerprint := sha256.Sum256(c.der)
+	row.Certificate, row.Fingerprint, row.Serial = c.der, fingerprint[:], c.Serial
+	row.NotBefore, row.NotAfter = c.NotBefore, c.NotAfter
 }
 
 // keyed gives a credential its key.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
 	"errors"
@@ -170,30 +169,21 @@ func (l *Life) enrol(ctx context.Context, e Enrolment) (Record, error) {
 	if p.done != nil && !p.changes() {
 		return toRecord(*p.done), nil
 	}
-	subject := ca.Subject{ICCID: e.ICCID, Organization: e.Fleet.Profile.Organization, Fleet: e.Fleet.Name}
-	prepared, err := l.ca.PrepareSIM(subject, e.Key, why.Time.Add(-backdate), why.Time.Add(time.Duration(e.Fleet.Profile.Lifetime)))
-	if err != nil {
-		return Record{}, err
-	}
 	// It is signed before the transaction, so that nobody waits for a key in there, and leaves only
 	// after it: no certificate is out of which the store knows nothing. One that the transaction
 	// does not take, because the same request came twice, is forgotten.
-	der, err := l.ca.Sign(prepared)
+	made, err := l.signed(e.ICCID, e.Key, e.Fleet, why.Time)
 	if err != nil {
 		return Record{}, err
 	}
-	fingerprint := sha256.Sum256(der)
-	made := store.Credential{PublicKey: spki, Credential: api.Credential{
-		Certificate: der, Fingerprint: fingerprint[:], Serial: prepared.Serial, NotBefore: prepared.NotBefore, NotAfter: prepared.NotAfter,
-	}}
 	var c store.Credential
 	err = l.store.Update(ctx, func(tx store.Tx) error {
 		p, err := newPlan(tx, e, spki, why.Time)
 		if err == nil && p.done == nil {
-			err = prepared.On(tx)
+			err = made.On(tx)
 		}
 		if err == nil {
-			c, err = p.carryOut(tx, why, made)
+			c, err = p.carryOut(tx, why, spki, made)
 		}
 		return err
 	})
@@ -360,7 +350,7 @@ func (p *plan) sort(all []store.Credential, spki []byte, now time.Time) {
 
 // carryOut makes the plan's changes, with a certificate that was made for it, and returns the
 // credential that the device is answered with.
-func (p *plan) carryOut(tx store.Tx, why transition.Cause, made store.Credential) (c store.Credential, err error) {
+func (p *plan) carryOut(tx store.Tx, why transition.Cause, spki []byte, made certified) (c store.Credential, err error) {
 	for i := range p.over {
 		if err := transition.Credential(tx, byPlatform(why.Time), &p.over[i], api.Expired); err != nil {
 			return c, err
@@ -380,7 +370,7 @@ func (p *plan) carryOut(tx store.Tx, why transition.Cause, made store.Credential
 	}
 	if p.done != nil {
 		c = *p.done
-	} else if c, err = p.give(tx, why, made); err != nil {
+	} else if c, err = p.give(tx, why, spki, made); err != nil {
 		return c, err
 	}
 	if p.secret != nil {
@@ -391,7 +381,7 @@ func (p *plan) carryOut(tx store.Tx, why transition.Cause, made store.Credential
 }
 
 // give gives the SIM a certificate: as the active one, or, beside another, as one that is delivered.
-func (p *plan) give(tx store.Tx, why transition.Cause, made store.Credential) (c store.Credential, err error) {
+func (p *plan) give(tx store.Tx, why transition.Cause, spki []byte, made certified) (c store.Credential, err error) {
 	var sim []api.SIMState // what becomes of it
 	if p.sim.State == api.Imported {
 		sim = append(sim, api.Seen)
@@ -408,8 +398,8 @@ func (p *plan) give(tx store.Tx, why transition.Cause, made store.Credential) (c
 	} else if c, err = p.request(tx, why.Time); err != nil {
 		return c, err
 	}
-	c.PublicKey, c.Certificate, c.Fingerprint, c.Serial = made.PublicKey, made.Certificate, made.Fingerprint, made.Serial
-	c.NotBefore, c.NotAfter = made.NotBefore, made.NotAfter
+	c.PublicKey = spki
+	made.into(&c)
 	if p.resumed != nil {
 		err = transition.Through(tx, why, &c, way...)
 	} else {
