@@ -11,7 +11,7 @@ import (
 )
 
 // listCA is a CA that publishes.
-func listCA(t *testing.T) *CA {
+func listCA(t testing.TB) *CA {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ca")
 	if err := Init(dir, Keys{}); err != nil {

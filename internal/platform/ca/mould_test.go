@@ -9,26 +9,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"math/big"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
-
-func opened(t testing.TB) *CA {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "ca")
-	if err := Init(dir, Keys{}); err != nil {
-		t.Fatal(err)
-	}
-	c, err := openIn(t, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Publish("https://platform.example.org")
-	return c
-}
 
 func newTestKey(t interface{ Fatal(...any) }) *ecdsa.PublicKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -40,7 +25,7 @@ func newTestKey(t interface{ Fatal(...any) }) *ecdsa.PublicKey {
 
 // What comes from a mould is, to the byte, what the linter would have read and passed.
 func TestACastCertificateIsTheOneThatWouldHaveBeenLinted(t *testing.T) {
-	c := opened(t)
+	c := listCA(t)
 	g, begin := c.issuing(), time.Now().UTC().Truncate(time.Second)
 	var linted, cast int
 	rapid.Check(t, func(t *rapid.T) {
@@ -80,7 +65,7 @@ func TestACastCertificateIsTheOneThatWouldHaveBeenLinted(t *testing.T) {
 }
 
 func TestADeviceWithASmallPrivateKeyGetsNoCertificateThoughItsFleetHasAMould(t *testing.T) {
-	c := opened(t)
+	c := listCA(t)
 	now := time.Now()
 	s := Subject{ICCID: "8988211000000000017", Fleet: "meters"}
 	refused := func(key crypto.PublicKey) bool {
@@ -113,7 +98,7 @@ func TestADeviceWithASmallPrivateKeyGetsNoCertificateThoughItsFleetHasAMould(t *
 }
 
 func TestTheFirstCertificateOfEachDayIsLinted(t *testing.T) {
-	c := opened(t)
+	c := listCA(t)
 	g, key, day := c.issuing(), newTestKey(t), time.Date(2026, 5, 1, 23, 59, 0, 0, time.UTC)
 	s := Subject{ICCID: "8988211000000000017", Fleet: "meters"}
 	for _, from := range []time.Time{day, day, day.Add(2 * time.Minute)} {
@@ -127,7 +112,7 @@ func TestTheFirstCertificateOfEachDayIsLinted(t *testing.T) {
 }
 
 func BenchmarkPrepareSIM(b *testing.B) {
-	c, key, now := opened(b), newTestKey(b), time.Now()
+	c, key, now := listCA(b), newTestKey(b), time.Now()
 	s := Subject{ICCID: "8988211000000000017", Organization: "Example", Fleet: "meters"}
 	b.Run("cast", func(b *testing.B) {
 		for b.Loop() {
