@@ -38,23 +38,29 @@ func (t *inTurns) AnswerRelay(ctx context.Context, session string, a api.RelayAn
 	return t.next().AnswerRelay(ctx, session, a)
 }
 
+// onPostgres starts a PostgreSQL server and a node on a database of it.
+func onPostgres(dir string) (cluster *realparts.Cluster, node *rig.Rig, stop func() error, err error) {
+	if cluster, err = realparts.StartCluster(); err != nil {
+		return nil, nil, nil, err
+	}
+	connection, err := cluster.Create()
+	if err == nil {
+		node, err = rig.NewOn(filepath.Join(dir, "node"), platform.Options{Store: connection, NodeAddress: "127.0.0.1:0"})
+	}
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, cluster.Stop())
+	}
+	return cluster, node, func() error { return errors.Join(node.Stop(), cluster.Stop()) }, nil
+}
+
 // nodesRate compares SQLite, one node and two nodes on PostgreSQL, in turns, all in this process but
 // the database's server. Agents keep to a node, or go to each in turn.
 func nodesRate(ctx context.Context, r *rig.Rig, dir string) (rows []row, err error) {
-	cluster, err := realparts.StartCluster()
+	cluster, first, stop, err := onPostgres(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, cluster.Stop()) }()
-	connection, err := cluster.Create()
-	if err != nil {
-		return nil, err
-	}
-	first, err := rig.NewOn(filepath.Join(dir, "node"), platform.Options{Store: connection, NodeAddress: "127.0.0.1:0"})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, first.Stop()) }()
+	defer func() { err = errors.Join(err, stop()) }()
 	second, err := first.Beside()
 	if err != nil {
 		return nil, err
@@ -129,20 +135,11 @@ func nodesRate(ctx context.Context, r *rig.Rig, dir string) (rows []row, err err
 
 // importPostgres is importScale on PostgreSQL.
 func importPostgres(ctx context.Context, _ *rig.Rig, dir string) (rows []row, err error) {
-	cluster, err := realparts.StartCluster()
+	cluster, r, stop, err := onPostgres(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, cluster.Stop()) }()
-	connection, err := cluster.Create()
-	if err != nil {
-		return nil, err
-	}
-	r, err := rig.NewOn(filepath.Join(dir, "node"), platform.Options{Store: connection, NodeAddress: "127.0.0.1:0"})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, r.Stop()) }()
+	defer func() { err = errors.Join(err, stop()) }()
 	rows, err = importInto(ctx, r, dir, func() (time.Duration, error) {
 		t, err := cpuTime(cluster)
 		return t.own + t.server, err
